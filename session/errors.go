@@ -1,0 +1,35 @@
+package session
+
+import "errors"
+
+// These are the answers a caller can act on. Anything else that comes out of a
+// store is a fault of the infrastructure and reaches the client as a 500 or, if
+// it wraps ErrUnavailable, as a 503.
+var (
+	// ErrEnded: the session is over, whichever way, or never was.
+	ErrEnded = errors.New("session has ended")
+	// ErrSuperseded: the session is live, but this token of it has been replaced.
+	ErrSuperseded = errors.New("token has been superseded")
+	// ErrReused: a token older than the previous one was used to refresh. The
+	// session has been ended because of it (RFC 9700 §4.14.2).
+	ErrReused = errors.New("superseded token was used to refresh")
+	// ErrNotFound: no such thing, or it is not the caller's.
+	ErrNotFound = errors.New("not found")
+	// ErrInvalidToken: not a token of ours, whatever the reason.
+	ErrInvalidToken = errors.New("token is not valid")
+	// ErrTokenExpired: ours, but past its exp.
+	ErrTokenExpired = errors.New("token has expired")
+	// ErrInvalidCredentials: wrong password, unknown or disabled user; which of
+	// them is for the audit log alone.
+	ErrInvalidCredentials = errors.New("invalid credentials")
+	// ErrUnavailable: a store could not say. Never to be taken for a "no".
+	ErrUnavailable = errors.New("store is unavailable")
+	// ErrOverloaded: too much of this work is under way; try again shortly.
+	ErrOverloaded = errors.New("overloaded")
+	// ErrMalformedID: not a session or event id.
+	ErrMalformedID = errors.New("malformed id")
+	// ErrMalformedUserID: not a possible user id.
+	ErrMalformedUserID = errors.New("malformed user id")
+	// ErrMalformedEvent: a stream entry that no version of the gateway wrote.
+	ErrMalformedEvent = errors.New("malformed event")
+)

@@ -1,0 +1,112 @@
+package session
+
+import (
+	"context"
+	"time"
+)
+
+// A Session is one signed-in device of one user. Times are UTC with millisecond
+// precision.
+type Session struct {
+	ID        ID
+	UserID    string // sub
+	ClientID  string // client_id: who asked for the session; FirstParty for the user's own login
+	Scope     string // space-separated (RFC 6749 §3.3); may be empty
+	AMR       []string
+	Device    Device
+	IP        string // where the session began; "" if unknown
+	UserAgent string // with which the session began
+
+	CreatedAt         time.Time
+	AuthTime          time.Time // when the user last proved who they are (auth_time)
+	LastActivity      time.Time // last refresh or use
+	ExpiresAt         time.Time // of the current token and of the session: whole seconds
+	AbsoluteExpiresAt time.Time // no refresh goes beyond it; zero: no limit
+
+	Generation int64     // how often the token has been rotated; 0 after login
+	RotatedAt  time.Time // when Generation began; CreatedAt for 0
+
+	EndedAt   time.Time // zero while live
+	EndReason EndReason // "" while live
+}
+
+// FirstParty is the client id of sessions that users open themselves at
+// POST /sessions/login.
+const FirstParty = "sessiongate"
+
+// Live says whether the session has not ended.
+func (s *Session) Live() bool { return s.EndReason == "" }
+
+// Token returns the claims of the session's current token. It is a pure
+// function: the same session gives the same token, however often and wherever
+// it is asked.
+func (s *Session) Token() Token {
+	iat := s.RotatedAt.Unix()
+	return Token{
+		ID:         tokenID(s.ID, s.Generation, iat),
+		SessionID:  s.ID,
+		UserID:     s.UserID,
+		ClientID:   s.ClientID,
+		Scope:      s.Scope,
+		AMR:        s.AMR,
+		Generation: s.Generation,
+		IssuedAt:   time.Unix(iat, 0).UTC(),
+		ExpiresAt:  s.ExpiresAt,
+		AuthTime:   s.AuthTime.Truncate(time.Second),
+	}
+}
+
+// A Token is what an access token says about its session once its signature has
+// been verified. Times are whole seconds, as JWT writes them (RFC 7519 §2).
+type Token struct {
+	ID         string // jti
+	SessionID  ID     // sid
+	UserID     string // sub
+	ClientID   string // client_id
+	Scope      string // scope
+	AMR        []string
+	Generation int64     // gen
+	IssuedAt   time.Time // iat
+	ExpiresAt  time.Time // exp
+	AuthTime   time.Time // auth_time
+}
+
+// Policy is how long sessions live and how their tokens rotate.
+type Policy struct {
+	TTL          time.Duration // of a token and of the session, from each refresh
+	RefreshAfter time.Duration // when clients should refresh; less than TTL
+	Jitter       float64       // clients are told up to this share earlier, 0 to 1
+	Grace        time.Duration // how long the previous token is good once its successor is in use
+	Absolute     time.Duration // longest life of a session whatever happens; 0: no limit
+	MaxPerUser   int           // the oldest is evicted beyond it
+}
+
+// RefreshIn returns how long a client should wait before it refreshes a token
+// of the given lifetime (exp less iat) that has remaining left: until
+// RefreshAfter, less a share of jitter taken from random (0 ≤ random < 1). Near
+// the absolute deadline, where tokens live shorter, it is five sixths of the
+// lifetime at most, so always less than what remains.
+func (p Policy) RefreshIn(lifetime, remaining time.Duration, random float64) time.Duration {
+	due := time.Duration(float64(p.RefreshAfter) * (1 - p.Jitter*random))
+	due = min(due, lifetime*5/6)
+	return max(due-(lifetime-remaining), 0).Truncate(time.Second)
+}
+
+type contextKey struct{}
+
+// Caller is who a request came from: the token and, behind it, the session.
+type Caller struct {
+	Token   Token
+	Session Session
+}
+
+// NewContext returns ctx carrying the caller. The authenticate middleware calls it.
+func NewContext(ctx context.Context, c Caller) context.Context {
+	return context.WithValue(ctx, contextKey{}, c)
+}
+
+// FromContext returns the caller that authenticated this request, if any.
+func FromContext(ctx context.Context) (Caller, bool) {
+	c, ok := ctx.Value(contextKey{}).(Caller)
+	return c, ok
+}
