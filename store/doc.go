@@ -1,0 +1,42 @@
+// Package store keeps all state: Redis says who is signed in now, Postgres says
+// what happened. Redis and Postgres are its two types, and neither knows of the
+// other; the jobs carry events from one to the other.
+//
+// # The key space
+//
+// {p} is the partition of the user, 0 in a deployment on one Redis. keys.go
+// spells the names.
+//
+//	sg:{p}:session:<sid>   hash     until the token's exp, to the millisecond
+//	sg:{p}:user:<user id>  zset     sid → expiry (ms); until its longest-lived entry
+//	sg:{p}:seen:<user id>  hash     sid → last seen (ms); as the user's zset
+//	sg:{p}:activity        zset     sid → last seen (ms) that Postgres does not have yet
+//	sg:{p}:events          stream   audit events that Postgres does not have yet; group "flush"
+//	sg:{p}:text:<digest>   string   a text too long for a session's hash, shared by its digest
+//	sg:{p}:op:<event id>   string   answer of a login, for a repeat of it; one minute
+//	sg:{p}:meta            hash     epoch, epoch_at: which life of the data this is
+//	sg:meta                hash     partitions, schema
+//
+// A session is valid only while its own key exists and the user's zset lists it,
+// so deleting either ends it. Only login and refresh ever create or extend one.
+//
+// # The session hash
+//
+// Names are short and values under 64 bytes, or Redis would give up the compact
+// encoding (listpack) and the session would cost three times as much.
+//
+//	u  user id
+//	g  generation: how often the token has been rotated
+//	r  when the current generation began, Unix ms; absent for generation 0
+//	s  "1" once the current token has been seen in use; absent before
+//	a  absolute deadline, Unix s; absent for none
+//	k  client id, scope and authentication methods, tab-separated; text or reference
+//	d  device: name, or name, platform and id, tab-separated; text or reference
+//	n  IP address at login
+//	w  user agent at login; text or reference
+//	t  auth_time, Unix s, where it is not the time of creation
+//
+// The time of creation is inside the sid. The jti, iat and exp of the current
+// and the previous token follow from these (session.Session.Token); Redis holds
+// no token. A reference is "@" and the digest of a text key.
+package store

@@ -1,0 +1,43 @@
+package store
+
+import (
+	"embed"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+)
+
+//go:embed lua/*.lua
+var luaFiles embed.FS
+
+// The scripts, one file each. redis.Script.Run sends EVALSHA and falls back to
+// EVAL, so a SCRIPT FLUSH costs one extra round trip and nothing else.
+var (
+	sessionCreate  = script("session_create")
+	sessionRefresh = script("session_refresh")
+	sessionRevoke  = script("session_revoke")
+	userRevoke     = script("user_revoke")
+	eventAck       = script("event_ack")
+	activityRecord = script("activity_record")
+	activityClear  = script("activity_clear")
+	partitionOpen  = script("partition_open")
+)
+
+// script returns lua/<name>.lua with the prelude put behind its first line,
+// which has to stay the first: it tells Redis the script's flags. It panics when
+// the file is missing, at start-up.
+func script(name string) *redis.Script {
+	shebang, body, ok := strings.Cut(luaFile(name), "\n")
+	if !ok || !strings.HasPrefix(shebang, "#!lua") {
+		panic("store: lua/" + name + ".lua does not begin with #!lua")
+	}
+	return redis.NewScript(shebang + "\n" + luaFile("prelude") + body)
+}
+
+func luaFile(name string) string {
+	b, err := luaFiles.ReadFile("lua/" + name + ".lua")
+	if err != nil {
+		panic("store: no script " + name)
+	}
+	return string(b)
+}

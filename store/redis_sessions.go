@@ -1,0 +1,397 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/sessiongate/sessiongate/session"
+)
+
+// opMemo is how long Redis remembers that a login was carried out, so that a
+// repeat of it (go-redis retries when a reply is lost) finds the first answer.
+const opMemo = time.Minute
+
+// Create begins a session and appends op, the login. s has everything but its
+// deadlines, which come back with it; op has the id, time and origin of the
+// request. Beyond Policy.MaxPerUser the user's oldest sessions are evicted, each
+// with an event of its own; evicted says how many. The call may be repeated with
+// the same s and op for half a minute; after that it returns an error that wraps
+// session.ErrUnavailable, as it does when Redis is full.
+func (r *Redis) Create(ctx context.Context, s session.Session, op session.Event) (_ session.Session, evicted int, err error) {
+	ctx, cancel := r.bounded(ctx)
+	defer cancel()
+	describe(&op, &s)
+	op.Action, op.Success = session.ActionLogin, true
+
+	p := r.keys.partition(s.UserID)
+	hash := newHash(&s)
+	args := append(make([]any, 0, 34), r.keys.tags[p], opMemo.Milliseconds(), r.opt.Policy.TTL.Milliseconds(),
+		r.opt.Policy.Absolute.Milliseconds(), r.opt.Policy.MaxPerUser,
+		hash.access, hash.device, s.IP, hash.userAgent, hash.authTime, len(hash.texts)/2)
+	args = append(appendEvent(args, &op), hash.texts...)
+	keys := []string{
+		r.keys.session(s.UserID, s.ID), r.keys.user(s.UserID), r.keys.events(p),
+		r.keys.op(s.UserID, op.ID), r.keys.seen(s.UserID),
+	}
+	reply, err := sessionCreate.Run(ctx, r.db, keys, args...).StringSlice()
+	if err != nil {
+		return session.Session{}, 0, wrap("create session", err)
+	}
+	if err := expectReply(reply, s.ID, 6); err != nil {
+		return session.Session{}, 0, fmt.Errorf("store: create session: %w", err)
+	}
+	var errExp, errAbs, errCount error
+	s.ExpiresAt, errExp = msTime(reply[2])
+	s.AbsoluteExpiresAt, errAbs = msTime(reply[3])
+	evicted, errCount = strconv.Atoi(reply[4])
+	if err := errors.Join(errExp, errAbs, errCount); err != nil {
+		return session.Session{}, 0, fmt.Errorf("store: create session: %w", err)
+	}
+	s.CreatedAt = s.ID.Time()
+	s.RotatedAt, s.LastActivity = s.CreatedAt, s.CreatedAt
+	return s, evicted, nil
+}
+
+// expectReply checks that a reply is about the session it should be about (a
+// reply that was delayed on a reused connection must never reach another caller)
+// and complete.
+func expectReply(reply []string, sid session.ID, complete int) error {
+	switch {
+	case len(reply) < 2 || reply[0] != string(sid):
+		return fmt.Errorf("%w: the reply is about another session", session.ErrUnavailable)
+	case reply[1] == "stale":
+		return fmt.Errorf("%w: the request is too old to be carried out, or a clock is wrong", session.ErrUnavailable)
+	case reply[1] == "full":
+		return fmt.Errorf("%w: redis is nearly full", session.ErrUnavailable)
+	case len(reply) < complete:
+		return fmt.Errorf("%w: the reply is cut short", session.ErrUnavailable)
+	}
+	return nil
+}
+
+// describe puts into the event what its session's row needs.
+func describe(e *session.Event, s *session.Session) {
+	e.UserID, e.SessionID = s.UserID, s.ID
+	e.Device, e.SessionIP = s.Device, s.IP
+	e.ClientID, e.Scope, e.AMR = s.ClientID, s.Scope, s.AMR
+}
+
+// appendEvent appends the values of the event, in the order of EventFields.
+func appendEvent(args []any, e *session.Event) []any {
+	fields := e.Fields()
+	for i := 1; i < len(fields); i += 2 {
+		args = append(args, fields[i])
+	}
+	return args
+}
+
+// Validate says whether the token is good: its session is live and the token is
+// the current one, or the previous one while its successor is unused or within
+// the grace. It reads the user's zset and the session's hash, in a round trip
+// that it shares with whoever asks at the same moment, and writes nothing.
+//
+// The session it returns has what the token and those fields tell: no device,
+// no addresses, no LastActivity; Get has all. The error is session.ErrEnded when
+// either key does not know the session (it expired, was ended, or somebody
+// removed a key) and session.ErrSuperseded for an older token of a live session.
+// Any other error wraps session.ErrUnavailable. The call may be repeated.
+func (r *Redis) Validate(ctx context.Context, t session.Token) (session.Session, error) {
+	p := r.keys.partition(t.UserID)
+	at, err := r.lookups.ask(ctx, r.keys.tags[p]+"user:"+t.UserID, r.keys.tags[p]+"session:"+string(t.SessionID),
+		t.UserID, t.SessionID)
+	if err != nil {
+		return session.Session{}, fmt.Errorf("store: validate session: %w", err)
+	}
+	if !at.live {
+		return session.Session{}, session.ErrEnded
+	}
+	s := session.Session{
+		ID: t.SessionID, UserID: t.UserID, ClientID: t.ClientID, Scope: t.Scope, AMR: t.AMR,
+		CreatedAt: t.SessionID.Time(), AuthTime: t.AuthTime, ExpiresAt: time.UnixMilli(at.expires).UTC(),
+		Generation: at.generation,
+	}
+	s.RotatedAt = s.CreatedAt
+	if at.rotated != 0 {
+		s.RotatedAt = time.UnixMilli(at.rotated).UTC()
+	}
+	return s, checkGeneration(&s, t, at.used, r.Clock(), r.opt.Policy.Grace)
+}
+
+func readGeneration(s *session.Session, generation, rotated any) error {
+	g, _ := generation.(string)
+	n, err := strconv.ParseInt(g, 10, 64)
+	if err != nil || n < 0 {
+		return fmt.Errorf("%w: generation of session is %q, want a whole number", session.ErrUnavailable, g)
+	}
+	s.Generation, s.RotatedAt = n, s.CreatedAt
+	if at, ok := rotated.(string); ok {
+		if s.RotatedAt, err = msTime(at); err != nil {
+			return fmt.Errorf("%w: rotation of session: %w", session.ErrUnavailable, err)
+		}
+	}
+	return nil
+}
+
+// checkGeneration holds a token against its live session. used says whether the
+// session's current token has been seen in use.
+//
+// A token of a generation above the session's was signed by us, so it was Redis
+// that was set back: the session goes on from the token's own place, and the
+// next refresh writes that down.
+func checkGeneration(s *session.Session, t session.Token, used bool, now time.Time, grace time.Duration) error {
+	switch {
+	case t.Generation > s.Generation:
+		return nil
+	case t.Generation == s.Generation && t.IssuedAt.Unix() == s.RotatedAt.Unix():
+		return nil
+	case t.Generation == s.Generation-1 && (!used || !now.After(s.RotatedAt.Add(grace))):
+		return nil
+	}
+	return session.ErrSuperseded
+}
+
+// Get returns a live session with all that is known of it, or session.ErrEnded.
+// Two round trips, where its texts are long and new to this gateway.
+func (r *Redis) Get(ctx context.Context, userID string, sid session.ID) (session.Session, error) {
+	ctx, cancel := r.bounded(ctx)
+	defer cancel()
+	sessions, err := r.load(ctx, userID, []session.ID{sid})
+	if err != nil {
+		return session.Session{}, fmt.Errorf("store: get session: %w", err)
+	}
+	if len(sessions) == 0 {
+		return session.Session{}, session.ErrEnded
+	}
+	return sessions[0], nil
+}
+
+// List returns the user's live sessions, the one last active first. Three round
+// trips at most.
+func (r *Redis) List(ctx context.Context, userID string) ([]session.Session, error) {
+	ctx, cancel := r.bounded(ctx)
+	defer cancel()
+	sids, err := r.db.ZRange(ctx, r.keys.user(userID), 0, -1).Result()
+	if err != nil {
+		return nil, wrap("list sessions", err)
+	}
+	ids := make([]session.ID, len(sids))
+	for i, sid := range sids {
+		ids[i] = session.ID(sid)
+	}
+	sessions, err := r.load(ctx, userID, ids)
+	if err != nil {
+		return nil, fmt.Errorf("store: list sessions: %w", err)
+	}
+	slices.SortFunc(sessions, func(a, b session.Session) int {
+		return cmp.Or(b.LastActivity.Compare(a.LastActivity), cmp.Compare(b.ID, a.ID))
+	})
+	return sessions, nil
+}
+
+// load reads those of the sessions that are live.
+func (r *Redis) load(ctx context.Context, userID string, sids []session.ID) ([]session.Session, error) {
+	if len(sids) == 0 {
+		return []session.Session{}, nil
+	}
+	var seen *redis.MapStringStringCmd
+	listed := make([]*redis.FloatCmd, len(sids))
+	hashes := make([]*redis.MapStringStringCmd, len(sids))
+	_, err := r.db.Pipelined(ctx, func(p redis.Pipeliner) error {
+		seen = p.HGetAll(ctx, r.keys.seen(userID))
+		for i, sid := range sids {
+			listed[i] = p.ZScore(ctx, r.keys.user(userID), string(sid))
+			hashes[i] = p.HGetAll(ctx, r.keys.session(userID, sid))
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return nil, fmt.Errorf("%w: %w", session.ErrUnavailable, err)
+	}
+	live := make(map[session.ID]map[string]string, len(sids))
+	for i, sid := range sids {
+		if hash := hashes[i].Val(); !errors.Is(listed[i].Err(), redis.Nil) && hash["u"] == userID {
+			live[sid] = hash
+		}
+	}
+	texts, err := r.lookUp(ctx, r.keys.partition(userID), slices.Collect(maps.Values(live))...)
+	if err != nil {
+		return nil, err
+	}
+	sessions := make([]session.Session, 0, len(live))
+	for i, sid := range sids {
+		hash, ok := live[sid]
+		if !ok {
+			continue
+		}
+		s, err := decode(sid, hash, texts)
+		if err != nil {
+			return nil, err
+		}
+		s.ExpiresAt = scoreTime(listed[i].Val())
+		if at := lastSeen(seen, sid); at.After(s.LastActivity) {
+			s.LastActivity = at
+		}
+		sessions = append(sessions, s)
+	}
+	return sessions, nil
+}
+
+// Refresh rotates the session's token and moves its deadline; op has the id, the
+// time and the origin of the request. rotated is false when the token presented
+// is the previous one and its holder gets the same successor again: a lost
+// answer, a second tab.
+//
+// It returns session.ErrEnded when the session is not live; session.ErrReused
+// for a token older than the previous one, or for the previous one after the
+// grace: this call has ended the session; session.ErrSuperseded for a token that
+// Redis has never known. Anything else wraps session.ErrUnavailable. The call may
+// be repeated: it then gives the same successor.
+func (r *Redis) Refresh(ctx context.Context, t session.Token, op session.Event) (_ session.Session, rotated bool, err error) {
+	ctx, cancel := r.bounded(ctx)
+	defer cancel()
+	op.Action, op.Success, op.UserID, op.SessionID = session.ActionRefresh, true, t.UserID, t.SessionID
+
+	p := r.keys.partition(t.UserID)
+	args := appendEvent(append(make([]any, 0, 23), r.keys.tags[p], t.Generation, t.IssuedAt.Unix(),
+		r.opt.Policy.TTL.Milliseconds(), r.opt.Policy.Grace.Milliseconds(), r.bound.Load()), &op)
+	keys := []string{
+		r.keys.session(t.UserID, t.SessionID), r.keys.user(t.UserID), r.keys.events(p), r.keys.seen(t.UserID),
+	}
+	reply, err := sessionRefresh.Run(ctx, r.db, keys, args...).StringSlice()
+	if err != nil {
+		return session.Session{}, false, wrap("refresh session", err)
+	}
+	if err := expectReply(reply, t.SessionID, 2); err != nil {
+		return session.Session{}, false, fmt.Errorf("store: refresh session: %w", err)
+	}
+	switch reply[1] {
+	case "absent":
+		return session.Session{}, false, session.ErrEnded
+	case "superseded":
+		return session.Session{}, false, session.ErrSuperseded
+	case "reused":
+		return session.Session{}, false, session.ErrReused
+	}
+	s, err := r.refreshed(ctx, t.SessionID, reply)
+	if err != nil {
+		return session.Session{}, false, fmt.Errorf("store: refresh session: %w", err)
+	}
+	return s, reply[1] == "rotated", nil
+}
+
+// refreshed reads {sid, status, exp, now, field, value, …}.
+func (r *Redis) refreshed(ctx context.Context, sid session.ID, reply []string) (session.Session, error) {
+	if err := expectReply(reply, sid, 8); err != nil {
+		return session.Session{}, err
+	}
+	hash := make(map[string]string, 12)
+	for i := 4; i+1 < len(reply); i += 2 {
+		hash[reply[i]] = reply[i+1]
+	}
+	texts, err := r.lookUp(ctx, r.keys.partition(hash["u"]), hash)
+	if err != nil {
+		return session.Session{}, err
+	}
+	s, err := decode(sid, hash, texts)
+	if err != nil {
+		return session.Session{}, err
+	}
+	if s.ExpiresAt, err = msTime(reply[2]); err != nil {
+		return session.Session{}, err
+	}
+	at, err := msTime(reply[3])
+	if err != nil {
+		return session.Session{}, err
+	}
+	s.LastActivity = at
+	return s, nil
+}
+
+// Revoke ends one session of the user for the given reason; op has the origin
+// and the time of the request. ended is false when there was nothing to end. It
+// may be repeated, and works when Redis is full.
+func (r *Redis) Revoke(
+	ctx context.Context, userID string, sid session.ID, reason session.EndReason, op session.Event,
+) (ended bool, err error) {
+	ctx, cancel := r.bounded(ctx)
+	defer cancel()
+	op.UserID, op.SessionID = userID, sid
+	p := r.keys.partition(userID)
+	args := appendEvent(append(make([]any, 0, 19), r.keys.tags[p], string(reason)), &op)
+	keys := []string{r.keys.session(userID, sid), r.keys.user(userID), r.keys.events(p), r.keys.seen(userID)}
+	reply, err := sessionRevoke.Run(ctx, r.db, keys, args...).StringSlice()
+	if err != nil {
+		return false, wrap("revoke session", err)
+	}
+	if err := expectReply(reply, sid, 3); err != nil {
+		return false, fmt.Errorf("store: revoke session: %w", err)
+	}
+	return reply[1] == "revoked", nil
+}
+
+// RevokeUser ends all sessions of the user, but for the one named by except if
+// it is not "". n is how many this call ended, at is Redis's time at which they
+// did. It may be repeated, and works when Redis is full.
+func (r *Redis) RevokeUser(
+	ctx context.Context, userID string, except session.ID, reason session.EndReason, op session.Event,
+) (n int, at time.Time, err error) {
+	ctx, cancel := r.bounded(ctx)
+	defer cancel()
+	op.UserID = userID
+	p := r.keys.partition(userID)
+	args := appendEvent(append(make([]any, 0, 20), r.keys.tags[p], string(reason), string(except)), &op)
+	keys := []string{r.keys.user(userID), r.keys.events(p), r.keys.seen(userID)}
+	reply, err := userRevoke.Run(ctx, r.db, keys, args...).StringSlice()
+	if err != nil {
+		return 0, time.Time{}, wrap("revoke user", err)
+	}
+	if len(reply) != 3 || reply[0] != userID {
+		return 0, time.Time{}, fmt.Errorf("store: revoke user: %w: the reply is about somebody else", session.ErrUnavailable)
+	}
+	n, errCount := strconv.Atoi(reply[1])
+	at, errTime := msTime(reply[2])
+	if err := errors.Join(errCount, errTime); err != nil {
+		return 0, time.Time{}, fmt.Errorf("store: revoke user: %w", err)
+	}
+	return n, at, nil
+}
+
+// Missing returns those of the sessions that are not live. It uses ID and UserID
+// only. One round trip; it may be repeated.
+func (r *Redis) Missing(ctx context.Context, sessions []session.Session) ([]session.ID, error) {
+	if len(sessions) == 0 {
+		return nil, nil
+	}
+	ctx, cancel := r.bounded(ctx)
+	defer cancel()
+	listed := make([]*redis.FloatCmd, len(sessions))
+	owner := make([]*redis.StringCmd, len(sessions))
+	_, err := r.db.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for i, s := range sessions {
+			listed[i] = p.ZScore(ctx, r.keys.user(s.UserID), string(s.ID))
+			owner[i] = p.HGet(ctx, r.keys.session(s.UserID, s.ID), "u")
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return nil, wrap("look for sessions", err)
+	}
+	var missing []session.ID
+	for i, s := range sessions {
+		switch errListed, errOwner := listed[i].Err(), owner[i].Err(); {
+		case errors.Is(errListed, redis.Nil) || errors.Is(errOwner, redis.Nil):
+			missing = append(missing, s.ID)
+		case errListed != nil || errOwner != nil:
+			return nil, wrap("look for sessions", cmp.Or(errListed, errOwner))
+		}
+	}
+	return missing, nil
+}
