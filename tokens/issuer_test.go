@@ -1,0 +1,207 @@
+package tokens
+
+import (
+	"crypto/ed25519"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/golang-jwt/jwt/v5"
+	"pgregory.net/rapid"
+
+	"github.com/sessiongate/sessiongate/session"
+)
+
+// The bytes of a token are a contract between gateways of one deployment: they
+// hand out the same successor. This one must not change within a major version.
+func TestSignIsStable(t *testing.T) {
+	t.Parallel()
+	const wantPayload = `{"iss":"https://login.example.com","sub":"user-42","aud":"https://api.example.com",` +
+		`"exp":1772368200,"iat":1772366400,"jti":"YmFzZTY0dXJsIG9mIDE2IGI",` +
+		`"sid":"019ca9b0-c800-7abc-8def-0123456789ab","client_id":"sessiongate","scope":"openid profile",` +
+		`"auth_time":1772362800,"gen":3,"amr":["pwd","otp"]}`
+	eachKey(t, func(t *testing.T, key *Key) {
+		issuer, _, _ := pair(t, key)
+		raw := must(issuer.Sign(testToken()))
+		wantHeader := `{"alg":"` + key.Algorithm() + `","kid":"` + key.ID() + `","typ":"at+jwt"}`
+		header, rest, _ := strings.Cut(raw, ".")
+		payload, _, _ := strings.Cut(rest, ".")
+		if got := decodeSegment(t, header); got != wantHeader {
+			t.Errorf("header is\n%s, want\n%s", got, wantHeader)
+		}
+		if got := decodeSegment(t, payload); got != wantPayload {
+			t.Errorf("payload is\n%s, want\n%s", got, wantPayload)
+		}
+
+		other, _, _ := pair(t, key)
+		for range 3 {
+			if again := must(other.Sign(testToken())); again != raw {
+				t.Fatalf("signed again it is\n%s, want\n%s", again, raw)
+			}
+		}
+	})
+}
+
+func TestSignLeavesOutWhatIsEmpty(t *testing.T) {
+	t.Parallel()
+	issuer, verifier, _ := pair(t, testKeys[HS256])
+	token := testToken()
+	token.Scope, token.AMR, token.AuthTime, token.Generation = "", nil, time.Time{}, 0
+	raw := must(issuer.Sign(token))
+	payload := decodeSegment(t, strings.Split(raw, ".")[1])
+	for _, name := range []string{"scope", "amr", "auth_time"} {
+		if strings.Contains(payload, `"`+name+`"`) {
+			t.Errorf("%s is there: %s", name, payload)
+		}
+	}
+	if got, err := verifier.Verify(raw); err != nil || !reflect.DeepEqual(got, token) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+func TestSignRefusesWhatVerifyWould(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name   string
+		change func(*session.Token)
+	}{
+		{"no jti", func(t *session.Token) { t.ID = "" }},
+		{"no sid", func(t *session.Token) { t.SessionID = "" }},
+		{"a sid in upper case", func(t *session.Token) { t.SessionID = "019CA9B0-C800-7ABC-8DEF-0123456789AB" }},
+		{"no sub", func(t *session.Token) { t.UserID = "" }},
+		{"a sub that is not UTF-8", func(t *session.Token) { t.UserID = "\xff" }},
+		{"a sub with a control character", func(t *session.Token) { t.UserID = "a\x00b" }},
+		{"no client", func(t *session.Token) { t.ClientID = "" }},
+		{"a client that is not UTF-8", func(t *session.Token) { t.ClientID = "\xff" }},
+		{"a scope that is not UTF-8", func(t *session.Token) { t.Scope = "\xff" }},
+		{"an amr that is not UTF-8", func(t *session.Token) { t.AMR = []string{"\xff"} }},
+		{"an empty amr value", func(t *session.Token) { t.AMR = []string{""} }},
+		{"a negative generation", func(t *session.Token) { t.Generation = -1 }},
+		{"no exp", func(t *session.Token) { t.ExpiresAt = time.Time{} }},
+		{"no iat", func(t *session.Token) { t.IssuedAt = time.Time{} }},
+		{"an exp after the year 9999", func(t *session.Token) { t.ExpiresAt = time.Unix(maxTime+1, 0) }},
+		{"an auth_time before 1970", func(t *session.Token) { t.AuthTime = time.Unix(-1, 0) }},
+		{"a scope that makes it too long", func(t *session.Token) { t.Scope = strings.Repeat("s", MaxBytes) }},
+	}
+	issuer, _, _ := pair(t, testKeys[HS256])
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			token := testToken()
+			tt.change(&token)
+			if raw, err := issuer.Sign(token); err == nil {
+				t.Errorf("signed as %s", raw)
+			}
+		})
+	}
+}
+
+func TestOptions(t *testing.T) {
+	t.Parallel()
+	ring := must(NewKeyring(testKeys[HS256]))
+	good := Options{Issuer: testIssuer, Audience: testAudience}
+	tests := []struct {
+		name    string
+		change  func(*Options)
+		wantErr string
+	}{
+		{"the least", func(*Options) {}, ""},
+		{"no issuer", func(o *Options) { o.Issuer = "" }, "issuer"},
+		{"an issuer that is not UTF-8", func(o *Options) { o.Issuer = "\xff" }, "issuer"},
+		{"no audience", func(o *Options) { o.Audience = "" }, "audience"},
+		{"a negative leeway", func(o *Options) { o.Leeway = -1 }, "leeway"},
+		{"a negative cache size", func(o *Options) { o.CacheSize = -1 }, "cache size"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			o := good
+			tt.change(&o)
+			_, issuerErr := NewIssuer(ring, o)
+			_, verifierErr := NewVerifier(ring, o)
+			for _, err := range []error{issuerErr, verifierErr} {
+				if tt.wantErr == "" && err != nil {
+					t.Error(err)
+				}
+				if tt.wantErr != "" && (err == nil || !strings.Contains(err.Error(), tt.wantErr)) {
+					t.Errorf("error is %v, want one with %q", err, tt.wantErr)
+				}
+			}
+		})
+	}
+}
+
+// Whatever Sign takes comes back from Verify as it went in, and golang-jwt's
+// parser agrees that it is valid.
+func TestSignThenVerify(t *testing.T) {
+	t.Parallel()
+	eachKey(t, func(t *testing.T, key *Key) {
+		issuer, verifier, c := pair(t, key)
+		rapid.Check(t, func(t *rapid.T) {
+			token := drawToken(t, c.t)
+			raw, err := issuer.Sign(token)
+			if err != nil {
+				if len(token.UserID)+len(token.ClientID)+len(token.Scope) < 400 {
+					t.Fatal(err)
+				}
+				return
+			}
+			for _, try := range []string{"first", "cached"} {
+				got, err := verifier.Verify(raw)
+				if err != nil {
+					t.Fatalf("%s: %v", try, err)
+				}
+				if !reflect.DeepEqual(got, token) {
+					t.Fatalf("%s: got\n%+v, want\n%+v", try, got, token)
+				}
+			}
+			if err := accepted(key, raw, c.t); err != nil {
+				t.Fatalf("golang-jwt refuses it: %v", err)
+			}
+		})
+	})
+}
+
+func drawToken(t *rapid.T, now time.Time) session.Token {
+	text := rapid.StringN(1, 80, 400).Filter(utf8.ValidString)
+	seconds := func(label string, from, to time.Time) time.Time {
+		return time.Unix(rapid.Int64Range(from.Unix(), to.Unix()).Draw(t, label), 0).UTC()
+	}
+	token := session.Token{
+		ID:         text.Draw(t, "jti"),
+		SessionID:  session.NewID(now),
+		UserID:     text.Filter(func(s string) bool { return session.CheckUserID(s) == nil }).Draw(t, "sub"),
+		ClientID:   text.Draw(t, "client_id"),
+		Scope:      rapid.OneOf(rapid.Just(""), text).Draw(t, "scope"),
+		Generation: rapid.Int64Min(0).Draw(t, "gen"),
+		IssuedAt:   seconds("iat", time.Unix(1, 0), now),
+		ExpiresAt:  seconds("exp", now.Add(time.Second), time.Unix(maxTime, 0)),
+	}
+	if rapid.Bool().Draw(t, "with auth_time") {
+		token.AuthTime = seconds("auth_time", time.Unix(1, 0), now)
+	}
+	if amr := rapid.SliceOfN(text, 0, 3).Draw(t, "amr"); len(amr) > 0 {
+		token.AMR = amr
+	}
+	return token
+}
+
+// A resource server that checks signatures itself needs the JWKS and nothing
+// else of ours.
+func TestForeignVerifierWithJWKS(t *testing.T) {
+	t.Parallel()
+	issuer, _, c := pair(t, testKeys[EdDSA])
+	set := issuer.keys.JWKS()
+	raw := must(issuer.Sign(testToken()))
+	parsed, err := jwt.NewParser(jwt.WithTimeFunc(c.now)).Parse(raw, func(token *jwt.Token) (any, error) {
+		if token.Header["kid"] != set.Keys[0].ID || token.Header["alg"] != set.Keys[0].Algorithm {
+			t.Errorf("header is %v", token.Header)
+		}
+		return ed25519.PublicKey(decodeSegment(t, set.Keys[0].X)), nil
+	})
+	if err != nil || !parsed.Valid {
+		t.Errorf("got %v, %v", parsed, err)
+	}
+}
