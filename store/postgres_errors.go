@@ -14,15 +14,15 @@ import (
 	"github.com/sessiongate/sessiongate/session"
 )
 
-// ErrSchema: Postgres refuses the statement or us, whatever the data: a table or
-// a column is missing, a right, the database, the password is wrong. Nothing
-// helps but an operator; stop and keep everything.
+// ErrSchema says that Postgres refuses the statement, or us, whatever the data: a
+// table, a column, a right or the database is missing, the password is wrong.
+// Nothing helps but an operator; stop and keep everything.
 var ErrSchema = errors.New("postgres does not fit")
 
-// ErrExists: the id or the identifier is taken.
+// ErrExists says that the id or the identifier is taken.
 var ErrExists = errors.New("exists already")
 
-// ErrConflict: the row is no longer what the caller had read.
+// ErrConflict says that the row is no longer what the caller had read.
 var ErrConflict = errors.New("changed meanwhile")
 
 // fault is whose an error is.
@@ -52,6 +52,11 @@ func pgError(what string, err error) error {
 // faultOf says whose an error is, and the SQLSTATE if it came from the server.
 func faultOf(err error) (f fault, sqlstate string) {
 	if e := pq.As(err); e != nil {
+		if e.Code == "23514" && e.Constraint == "" {
+			// Not a check, but the bounds of a partition: the row's month was
+			// made while it waited to get into the default partition.
+			return faultServer, string(e.Code)
+		}
 		return faultOfState(string(e.Code)), string(e.Code)
 	}
 	var connect *connectError

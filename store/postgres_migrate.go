@@ -36,7 +36,8 @@ func (p *Postgres) Migrate(ctx context.Context) error {
 	})
 }
 
-// MigrationPending reports whether Migrate has something to do.
+// MigrationPending reports whether Migrate has something to do. It makes the
+// table that says so if there is none.
 func (p *Postgres) MigrationPending(ctx context.Context) (pending bool, err error) {
 	err = p.migrations("read migrations", func(m *goose.Provider) error {
 		pending, err = m.HasPending(ctx)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sessiongate/sessiongate/session"
+	schema "github.com/sessiongate/sessiongate/sql"
 )
 
 const partitionSizes = `SELECT c.relname, (SELECT count(*) FROM session_logs AS l WHERE l.tableoid = c.oid)
@@ -86,7 +87,12 @@ func TestPostgresPartitionsFromManyGateways(t *testing.T) {
 	}
 	wg.Go(func() { // the flush goes on meanwhile
 		for i := range 20 {
-			if _, err := l.WriteEvents(t.Context(), []Entry{failedLogin("", "", noon.AddDate(0, i%4, 0))}); err != nil {
+			e := []Entry{failedLogin("", "", noon.AddDate(0, i%4, 0))}
+			_, err := l.WriteEvents(t.Context(), e)
+			for errors.Is(err, session.ErrUnavailable) {
+				_, err = l.WriteEvents(t.Context(), e)
+			}
+			if err != nil {
 				t.Error(err)
 			}
 		}
@@ -98,6 +104,40 @@ func TestPostgresPartitionsFromManyGateways(t *testing.T) {
 	l.wantRows([]string{"20"}, `SELECT count(*) FROM session_logs`)
 	l.ensure(0, noon, 3)
 	l.wantRows([]string{"0"}, `SELECT count(*) FROM session_logs_default`)
+}
+
+// TestPostgresPartitionsMadeUnderTheFlush: Postgres refuses a row that waited to
+// get into the default partition while its month was made. That is no fault of
+// the row's.
+func TestPostgresPartitionsMadeUnderTheFlush(t *testing.T) {
+	t.Parallel()
+	l := newLedger(t)
+	e := failedLogin("", "", noon)
+	const waiting = `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`
+	wrote := make(chan error, 1)
+	err := inTx(t.Context(), l.DB(), func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(t.Context(), schema.DDL("create_month", map[string]string{
+			"name": "session_logs_202603", "from": "2026-03-01T00:00:00Z", "to": "2026-04-01T00:00:00Z",
+		})); err != nil {
+			return err
+		}
+		go func() {
+			_, err := l.WriteEvents(t.Context(), []Entry{e})
+			wrote <- err
+		}()
+		for len(wrote) == 0 && l.rows(waiting)[0] == "0" {
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := <-wrote; !errors.Is(err, session.ErrUnavailable) {
+		t.Errorf("error is %v, want ErrUnavailable", err)
+	}
+	if r := l.write(e); r != (WriteResult{Inserted: 1}) {
+		t.Errorf("the second time the result is %+v, want one row", r)
+	}
 }
 
 // TestPostgresPartitionsDoNotQueue: a report that reads for a long time must not

@@ -23,7 +23,9 @@ func TestPostgresWriteActivity(t *testing.T) {
 	}
 	uses := []session.Use{
 		use(s.id, time.Minute), use(s.id, 3*time.Minute), use(s.id, 2*time.Minute), use(later.id, time.Minute),
-		use("not an id", time.Minute), {SessionID: s.id, At: time.Unix(1e10, 0)}, {SessionID: s.id},
+		use("not an id", time.Minute),
+		{SessionID: s.id, At: time.Unix(1e10, 0)},
+		{SessionID: s.id},
 	}
 	written, err := l.WriteActivity(t.Context(), uses)
 	if err != nil || !reflect.DeepEqual(written, uses[:3]) {
@@ -324,8 +326,12 @@ func TestPostgresEndedSessionsCarryEverything(t *testing.T) {
 	t.Parallel()
 	l := newLedger(t)
 	for _, d := range []session.Device{
-		{Name: "Ana's iPhone", Platform: "ios", ID: "i-1"}, {Name: "Ana's iPhone"}, {Platform: "ios"}, {},
-		{Name: "a (ios)", Platform: "ios"}, {ID: "i-1"},
+		{Name: "Ana's iPhone", Platform: "ios", ID: "i-1"},
+		{Name: "Ana's iPhone"},
+		{Platform: "ios"},
+		{},
+		{Name: "a (ios)", Platform: "ios"},
+		{ID: "i-1"},
 	} {
 		s := newLife("user of "+d.String()+d.ID, noon)
 		s.device = d

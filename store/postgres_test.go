@@ -258,6 +258,8 @@ func TestPostgresFaults(t *testing.T) {
 		{state("22021"), faultData},
 		{state("23503"), faultData},
 		{state("54000"), faultData},
+		{&pq.Error{Code: "23514", Constraint: "users_check"}, faultData},
+		{&pq.Error{Code: "23514", Table: "session_logs_default"}, faultServer},
 		{state("42P01"), faultSchema},
 		{state("42501"), faultSchema},
 		{state("28P01"), faultSchema},

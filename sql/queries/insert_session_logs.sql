@@ -26,4 +26,5 @@ FROM unnest(CAST($1 AS uuid[]), CAST($2 AS timestamptz[]), CAST($3 AS text[]), C
             CAST($9 AS text[]), CAST($10 AS boolean[]), CAST($11 AS text[]), CAST($12 AS text[]))
      AS e (id, created_at, user_id, session_id, action, session_token, ip_address, user_agent, device_info,
            success, error_message, reason)
+ORDER BY e.id, e.created_at
 ON CONFLICT (id, created_at) DO NOTHING;
