@@ -1,0 +1,185 @@
+package login
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/sessiongate/sessiongate/session"
+)
+
+// users is where users are kept.
+type users interface {
+	// UserByIdentifier returns the user with this canonical identifier,
+	// session.ErrNotFound if there is none. Any other error means that it could
+	// not say.
+	UserByIdentifier(ctx context.Context, identifier string) (session.User, error)
+	// SetPassword replaces oldHash, and nothing if that is no longer the user's.
+	SetPassword(ctx context.Context, userID, oldHash, newHash string) error
+}
+
+// sessions is where sessions live and their events go.
+type sessions interface {
+	// Create stores a new session together with the event of the login, and
+	// returns it with its deadlines and the number of sessions evicted for it.
+	Create(ctx context.Context, s session.Session, e session.Event) (session.Session, int, error)
+	// Append stores an event that changes no session. When it returns nil the
+	// event will reach the audit log.
+	Append(ctx context.Context, e session.Event) error
+}
+
+// passwords is what Hasher does, and what it promises: see there.
+type passwords interface {
+	Verify(ctx context.Context, hash, password string) (bool, error)
+	Upgrade(hash, password string) (string, error)
+}
+
+// Service signs users in. All fields must be set.
+type Service struct {
+	Users     users
+	Sessions  sessions
+	Passwords passwords        // a *Hasher
+	Clock     func() time.Time // the store's clock: ids carry its time
+	Log       *slog.Logger
+}
+
+// Request is one attempt to sign in. Its texts have been through
+// session.CleanText, but for the two that were typed.
+type Request struct {
+	Identifier string // as typed
+	Password   string // as typed
+	Device     session.Device
+	Origin     session.Origin
+}
+
+// What the audit log says about failures: the column session_logs.error_message.
+const (
+	unknownUser   = "unknown user"
+	wrongPassword = "wrong password"
+	userDisabled  = "user disabled"
+)
+
+// upgradeTimeout bounds how long a login that has succeeded waits for the
+// replacement of its hash.
+const upgradeTimeout = time.Second
+
+// Login returns a new session for the user who knows the password.
+//
+// The error is session.ErrInvalidCredentials when there is no such user, the
+// password is wrong, or the user is disabled; the audit log then has an event
+// that says which. It is session.ErrOverloaded when too many passwords are being
+// verified, and session.ErrUnavailable when a store could not say, or could not
+// keep the event: no audit, no answer. Neither is logged as an attempt.
+//
+// It costs one query, one hash and one round trip to Redis; once more a hash and
+// a statement when the stored hash is out of date. Repeating it makes another
+// session.
+func (s *Service) Login(ctx context.Context, r Request) (session.Session, error) {
+	user, err := s.user(ctx, r.Identifier)
+	if err != nil {
+		return session.Session{}, err
+	}
+	matches, err := s.verify(ctx, &user, r.Password)
+	if err != nil {
+		return session.Session{}, err
+	}
+	switch {
+	case user.ID == "":
+		return session.Session{}, s.refuse(ctx, &r, "", unknownUser)
+	case !matches:
+		return session.Session{}, s.refuse(ctx, &r, user.ID, wrongPassword)
+	case user.Disabled:
+		return session.Session{}, s.refuse(ctx, &r, user.ID, userDisabled)
+	}
+	created, err := s.create(ctx, &r, user.ID)
+	if err != nil {
+		return session.Session{}, err
+	}
+	s.upgrade(ctx, &user, r.Password)
+	return created, nil
+}
+
+// user returns the user with this identifier, or one without an id if there is
+// none. Where there can't be any, Postgres is not asked.
+func (s *Service) user(ctx context.Context, typed string) (session.User, error) {
+	identifier, err := Canonical(typed)
+	if err != nil {
+		return session.User{}, nil
+	}
+	user, err := s.Users.UserByIdentifier(ctx, identifier)
+	switch {
+	case errors.Is(err, session.ErrNotFound):
+		return session.User{}, nil
+	case err != nil:
+		return session.User{}, fmt.Errorf("login: find user: %w: %w", session.ErrUnavailable, err)
+	}
+	return user, nil
+}
+
+// verify does the work of one hash, for every user and for none: an unknown
+// user and one without a password have the hash "", which nothing matches.
+func (s *Service) verify(ctx context.Context, user *session.User, password string) (bool, error) {
+	matches, err := s.Passwords.Verify(ctx, user.PasswordHash, password)
+	if errors.Is(err, ErrMalformedHash) {
+		s.Log.ErrorContext(ctx, "stored password hash is unusable", "user_id", user.ID, "err", err)
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("login: verify password: %w", err)
+	}
+	return matches, nil
+}
+
+// refuse records the failure and returns the answer to it. What was typed goes
+// nowhere: people type passwords into the wrong field.
+func (s *Service) refuse(ctx context.Context, r *Request, userID, why string) error {
+	e := s.event(r)
+	e.Error = why
+	e.UserID = userID
+	if err := s.Sessions.Append(ctx, e); err != nil {
+		return fmt.Errorf("login: record failed login: %w: %w", session.ErrUnavailable, err)
+	}
+	return session.ErrInvalidCredentials
+}
+
+func (s *Service) create(ctx context.Context, r *Request, userID string) (session.Session, error) {
+	e := s.event(r)
+	e.Success = true
+	e.UserID = userID
+	created, _, err := s.Sessions.Create(ctx, session.Session{
+		ID:        session.NewID(e.CreatedAt),
+		UserID:    userID,
+		ClientID:  session.FirstParty,
+		AMR:       []string{"pwd"}, // RFC 8176 §2
+		Device:    r.Device,
+		IP:        r.Origin.IP,
+		UserAgent: r.Origin.UserAgent,
+		AuthTime:  e.CreatedAt,
+	}, e)
+	if err != nil {
+		return session.Session{}, fmt.Errorf("login: create session: %w", err)
+	}
+	return created, nil
+}
+
+// event returns a login that happens now; its created_at is the time in its id.
+func (s *Service) event(r *Request) session.Event {
+	id := session.NewEventID(s.Clock())
+	return session.Event{ID: id, CreatedAt: id.Time(), Action: session.ActionLogin, Origin: r.Origin}
+}
+
+// upgrade replaces a hash that is not as configured, now that the password is at
+// hand. The user is signed in already and stays so whatever comes of it.
+func (s *Service) upgrade(ctx context.Context, user *session.User, password string) {
+	hash, err := s.Passwords.Upgrade(user.PasswordHash, password)
+	if err == nil && hash != "" {
+		ctx, cancel := context.WithTimeout(ctx, upgradeTimeout)
+		defer cancel()
+		err = s.Users.SetPassword(ctx, user.ID, user.PasswordHash, hash)
+	}
+	if err != nil {
+		s.Log.WarnContext(ctx, "password hash not upgraded", "user_id", user.ID, "err", err)
+	}
+}
