@@ -1,0 +1,155 @@
+package handlers
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/sessiongate/sessiongate/internal/problem"
+	"github.com/sessiongate/sessiongate/session"
+)
+
+// sessionCreator begins sessions, as store.Redis does.
+type sessionCreator interface {
+	// Create returns the session with its deadlines, and how many others of the
+	// user it evicted.
+	Create(ctx context.Context, s session.Session, op session.Event) (_ session.Session, evicted int, err error)
+}
+
+// Backend serves POST /sessions: a trusted backend has found out itself who the
+// user is, and wants a session for them.
+type Backend struct {
+	Sessions sessionCreator
+	Client   clientOf
+	Grant    *Grant
+}
+
+// Bounds of what a backend may ask for. Scope and amr travel in every token, and
+// a token has to fit into a header line.
+const (
+	maxScopeBytes  = 512
+	maxMethods     = 8
+	maxMethodBytes = 32
+)
+
+// Handle opens the session. What the backend says of the user's device, address
+// and user agent is written down as the request's origin: it saw the user, we see
+// the backend.
+func (h *Backend) Handle(c *gin.Context) {
+	var s session.Session
+	err := readJSON(c.Request, false, members{
+		"user_id":     takeUserID(&s.UserID),
+		"device_info": takeDevice(&s.Device),
+		"ip_address":  takeIP(&s.IP),
+		"user_agent":  takeClean(&s.UserAgent, session.MaxUserAgentBytes),
+		"scope":       takeScope(&s.Scope),
+		"amr":         takeMethods(&s.AMR),
+	})
+	if err == nil && s.UserID == "" {
+		err = &problem.Invalid{Field: "user_id", Reason: "must not be empty"}
+	}
+	if err != nil {
+		problem.Write(c, err)
+		return
+	}
+	ctx := c.Request.Context()
+	op := newEvent(h.Grant.Now(), session.Origin{IP: s.IP, UserAgent: s.UserAgent})
+	op.Action = session.ActionLogin
+	s.ID, s.AuthTime, s.ClientID = session.NewID(op.CreatedAt), op.CreatedAt, h.Client(ctx)
+	s, _, err = h.Sessions.Create(ctx, s, op)
+	if err != nil {
+		problem.Write(c, err)
+		return
+	}
+	h.Grant.send(c, http.StatusCreated, &s, s.RotatedAt)
+}
+
+// takeUserID reads an id of the application's own. It is refused or kept as it
+// is: a change could make one user of two.
+func takeUserID(to *string) func(value) error {
+	return func(v value) error {
+		s, err := v.text()
+		if err != nil {
+			return err
+		}
+		if err := session.CheckUserID(s); err != nil {
+			_, reason, _ := strings.Cut(err.Error(), ": ")
+			return v.invalid(reason)
+		}
+		*to = s
+		return nil
+	}
+}
+
+// takeIP reads an address and keeps its canonical text, without a zone.
+func takeIP(to *string) func(value) error {
+	return func(v value) error {
+		s, err := v.text()
+		if err != nil || s == "" {
+			return err
+		}
+		addr, err := netip.ParseAddr(s)
+		if err != nil {
+			return v.invalid("must be an IPv4 or IPv6 address")
+		}
+		*to = addr.Unmap().WithZone("").String()
+		return nil
+	}
+}
+
+// takeScope reads space-separated scopes (RFC 6749 §3.3).
+func takeScope(to *string) func(value) error {
+	return func(v value) error {
+		s, err := v.text()
+		if err != nil || s == "" {
+			return err
+		}
+		if len(s) > maxScopeBytes {
+			return v.invalid(fmt.Sprintf("must be at most %d bytes", maxScopeBytes))
+		}
+		for token := range strings.SplitSeq(s, " ") {
+			if !isScopeToken(token) {
+				return v.invalid("must be scope tokens with one space between them (RFC 6749 section 3.3)")
+			}
+		}
+		*to = s
+		return nil
+	}
+}
+
+// isScopeToken: 1*( %x21 / %x23-5B / %x5D-7E ).
+func isScopeToken(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c <= ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// takeMethods reads how the user proved who they are: names as in RFC 8176.
+func takeMethods(to *[]string) func(value) error {
+	return func(v value) error {
+		list, err := v.texts(maxMethods)
+		if err != nil {
+			return err
+		}
+		for _, m := range list {
+			if len(m) > maxMethodBytes || !isMethod(m) {
+				return v.invalid(fmt.Sprintf("must hold names of 1 to %d letters, digits, '.', '_' and '-'", maxMethodBytes))
+			}
+		}
+		*to = list
+		return nil
+	}
+}
+
+func isMethod(s string) bool {
+	return s != "" && strings.IndexFunc(s, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '_' || r == '-')
+	}) < 0
+}

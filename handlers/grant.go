@@ -1,0 +1,82 @@
+package handlers
+
+import (
+	"context"
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/sessiongate/sessiongate/internal/problem"
+	"github.com/sessiongate/sessiongate/session"
+)
+
+// signer makes the token of a session, as tokens.Issuer does.
+type signer interface {
+	Sign(t session.Token) (string, error)
+}
+
+// Grant is how a session is handed to a client: with its token and with when to
+// refresh it. Login, Backend and Refresh share one.
+type Grant struct {
+	Tokens signer
+	Policy session.Policy
+	Now    func() time.Time // Redis's clock
+}
+
+// send answers with the session's current token. at is when the lifetime that the
+// answer speaks of is counted from: the token's beginning where this request made
+// it, now where it is handed out again.
+func (g *Grant) send(c *gin.Context, status int, s *session.Session, at time.Time) {
+	t := s.Token()
+	raw, err := g.Tokens.Sign(t)
+	if err != nil {
+		problem.Write(c, err)
+		return
+	}
+	e := newEncoder()
+	e.open('{')
+	e.text("access_token", raw)
+	e.text("token_type", "Bearer")
+	g.times(e, t, at)
+	e.key("session")
+	e.session(s, true)
+	e.close('}')
+	e.send(c, status)
+}
+
+// times writes how long the token is good and when to refresh it, in whole
+// seconds from now on, so that no client has to compare its clock with ours.
+func (g *Grant) times(e *encoder, t session.Token, at time.Time) {
+	remaining := min(t.ExpiresAt.Sub(at), g.Policy.TTL)
+	remaining = max(remaining, 0)
+	refresh := g.Policy.RefreshIn(t.ExpiresAt.Sub(t.IssuedAt), remaining, rand.Float64())
+	e.number("expires_in", int64(remaining/time.Second))
+	e.number("refresh_after", int64(refresh/time.Second))
+	e.time("server_time", g.Now())
+}
+
+// newEvent returns what Redis is told about a request that changes something: its
+// own id and time, and where it came from.
+func newEvent(now time.Time, o session.Origin) session.Event {
+	id := session.NewEventID(now)
+	return session.Event{ID: id, CreatedAt: id.Time(), Success: true, Origin: o}
+}
+
+// originOf tells where a request came from, as middleware.Addresses does.
+type originOf func(*http.Request) session.Origin
+
+// caller returns who the guard let through. Routes without a guard have none:
+// asking there is a mistake in the table, and a test goes through all of it.
+func caller(c *gin.Context) session.Caller {
+	who, ok := session.FromContext(c.Request.Context())
+	if !ok {
+		panic("handlers: " + c.FullPath() + " has no guard")
+	}
+	return who
+}
+
+// clientOf returns the id of the client that the guard let through, as
+// middleware.ClientID does.
+type clientOf func(context.Context) string

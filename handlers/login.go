@@ -1,0 +1,62 @@
+package handlers
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/sessiongate/sessiongate/internal/problem"
+	"github.com/sessiongate/sessiongate/login"
+	"github.com/sessiongate/sessiongate/session"
+)
+
+// loginService signs users in, as login.Service does.
+type loginService interface {
+	// Login's errors are session.ErrInvalidCredentials, ErrOverloaded and
+	// ErrUnavailable.
+	Login(ctx context.Context, r login.Request) (session.Session, error)
+}
+
+// Login serves POST /sessions/login: a user's own sign-in.
+type Login struct {
+	Service loginService
+	Origin  originOf
+	Grant   *Grant
+}
+
+// Handle opens a session for who knows the password. Every way to fail at that
+// looks the same.
+func (h *Login) Handle(c *gin.Context) {
+	r := login.Request{Origin: h.Origin(c.Request)}
+	err := readJSON(c.Request, false, members{
+		"identifier":  take(&r.Identifier),
+		"password":    take(&r.Password),
+		"device_info": takeDevice(&r.Device),
+	})
+	if err == nil {
+		err = checkLogin(&r)
+	}
+	if err != nil {
+		problem.Write(c, err)
+		return
+	}
+	s, err := h.Service.Login(c.Request.Context(), r)
+	if err != nil {
+		problem.Write(c, err)
+		return
+	}
+	h.Grant.send(c, http.StatusCreated, &s, s.RotatedAt)
+}
+
+// checkLogin finds what can't be an attempt to sign in. How an identifier or a
+// password must look is not for strangers to find out here.
+func checkLogin(r *login.Request) error {
+	switch {
+	case r.Identifier == "":
+		return &problem.Invalid{Field: "identifier", Reason: "must not be empty"}
+	case r.Password == "":
+		return &problem.Invalid{Field: "password", Reason: "must not be empty"}
+	}
+	return nil
+}

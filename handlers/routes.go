@@ -1,0 +1,98 @@
+package handlers
+
+import (
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/sessiongate/sessiongate/internal/problem"
+)
+
+// API is the endpoints. Every field has to be set.
+type API struct {
+	Login      Login
+	Backend    Backend
+	Status     Status
+	Refresh    Refresh
+	Logout     Logout
+	MySessions MySessions
+	MyLogs     MyLogs
+	Introspect Introspect
+	WellKnown  WellKnown
+	Health     Health
+	Metrics    http.Handler
+}
+
+// Guards decide who reaches an endpoint. Each either lets a request through, with
+// what it found out in the request's context, or answers it.
+type Guards struct {
+	Live         gin.HandlerFunc // a good token of a live session
+	Signed       gin.HandlerFunc // a token of ours whose time is not up; its session may have ended
+	Backend      gin.HandlerFunc // a client that may open sessions
+	Introspector gin.HandlerFunc // a client that may introspect; the form has been read
+}
+
+// Quiet are the routes that are asked on every request of somebody else, or all
+// the time by machines: not worth a log line while all is well.
+var Quiet = []string{"/sessions/status", "/oauth2/introspect", "/livez", "/readyz", "/metrics"}
+
+// route is a line of the table. GET stands for HEAD as well.
+type route struct {
+	method, path string
+	guard        gin.HandlerFunc // nil: open to all
+	handle       gin.HandlerFunc
+}
+
+func (a *API) routes(g Guards) []route {
+	const get, post, del = http.MethodGet, http.MethodPost, http.MethodDelete
+	return []route{
+		{post, "/sessions/login", nil, a.Login.Handle},
+		{post, "/sessions", g.Backend, a.Backend.Handle},
+		{get, "/sessions/status", g.Live, a.Status.Handle},
+		{get, "/sessions/my-sessions", g.Live, a.MySessions.List},
+		{del, "/sessions/my-sessions/:sid", g.Live, a.MySessions.Revoke},
+		{get, "/sessions/my-session-logs", g.Live, a.MyLogs.List},
+		{post, "/sessions/refresh", g.Signed, a.Refresh.Handle},
+		{post, "/sessions/logout", g.Signed, a.Logout.Handle},
+		{post, "/sessions/logout-all", g.Live, a.Logout.All},
+
+		{post, "/oauth2/introspect", g.Introspector, a.Introspect.Handle}, // RFC 7662
+		{get, "/.well-known/jwks.json", nil, a.WellKnown.JWKS},            // RFC 7517 §5
+
+		{get, "/livez", nil, a.Health.Live},
+		{get, "/readyz", nil, a.Health.Ready},
+		{get, "/metrics", nil, gin.WrapH(a.Metrics)},
+	}
+}
+
+// NewEngine returns the router with the endpoints behind the given chain, which
+// runs for requests that match no route as well.
+func NewEngine(chain []gin.HandlerFunc, a *API, g Guards) (*gin.Engine, error) {
+	gin.SetMode(gin.ReleaseMode)
+	e := gin.New()
+	// Whose addresses to believe is for middleware.Addresses alone.
+	e.ForwardedByClientIP = false
+	if err := e.SetTrustedProxies(nil); err != nil {
+		return nil, err
+	}
+	// One spelling of each path: what a proxy in front refuses must not come in
+	// under another (%61dmin, //admin, /ADMIN).
+	e.UseRawPath = true
+	e.RedirectTrailingSlash, e.RedirectFixedPath = false, false
+	e.HandleMethodNotAllowed = true // and sets Allow
+
+	e.Use(chain...)
+	e.NoRoute(func(c *gin.Context) { problem.Write(c, problem.ErrNoRoute) })
+	e.NoMethod(func(c *gin.Context) { problem.Write(c, problem.ErrMethod) })
+	for _, r := range a.routes(g) {
+		handlers := []gin.HandlerFunc{r.handle}
+		if r.guard != nil {
+			handlers = []gin.HandlerFunc{r.guard, r.handle}
+		}
+		e.Handle(r.method, r.path, handlers...)
+		if r.method == http.MethodGet {
+			e.Handle(http.MethodHead, r.path, handlers...) // net/http drops the body
+		}
+	}
+	return e, nil
+}

@@ -1,0 +1,31 @@
+package middleware
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/gin-gonic/gin"
+)
+
+// Options are the settings of the chain.
+type Options struct {
+	Log       *slog.Logger
+	Metrics   *Metrics
+	Addresses *Addresses
+	Quiet     []string      // routes whose successes are logged at debug level only
+	BodyBytes int64         // longest body
+	Timeout   time.Duration // of one request
+}
+
+// Chain returns what every request goes through, outermost first.
+func Chain(o Options) []gin.HandlerFunc {
+	return []gin.HandlerFunc{
+		RequestID(), // before everything that names the request
+		SecureHeaders(),
+		o.Metrics.Observe(),
+		AccessLog(o.Log, o.Addresses, o.Quiet),
+		Deadline(o.Timeout),
+		Recover(), // within all of these: they see the 500, and its context is not yet canceled
+		LimitBody(o.BodyBytes),
+	}
+}

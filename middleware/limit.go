@@ -1,0 +1,37 @@
+package middleware
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/gin-gonic/gin"
+)
+
+// LimitBody lets nobody read more than limit bytes of a body: who tries gets an
+// *http.MaxBytesError. What a longer one announces is not passed on, so that
+// nobody makes room for it.
+func LimitBody(limit int64) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		n := c.Request.ContentLength
+		if n >= 0 && n <= limit {
+			return // net/http itself holds the body to what it announced
+		}
+		if n > limit {
+			c.Request.ContentLength = -1
+			c.Header("Connection", "close") // the rest is not going to be read
+		}
+		c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, limit)
+	}
+}
+
+// Deadline gives the request's context a deadline. Whatever a handler waits for
+// gives up then, and the answer is a 503.
+func Deadline(after time.Duration) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		ctx, cancel := context.WithTimeout(c.Request.Context(), after)
+		defer cancel()
+		c.Request = c.Request.WithContext(ctx)
+		c.Next()
+	}
+}
