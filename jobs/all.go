@@ -1,0 +1,104 @@
+package jobs
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Settings say when the jobs run and how far they go; the section jobs of
+// config.yaml. A schedule is cron's five fields in UTC, or "@every 2s".
+type Settings struct {
+	Flush               string
+	FlushBatch          int // events in one transaction
+	Activity            string
+	Sweep               string
+	Reconcile           string
+	ReconcileMaxMissing float64 // share of a pass, 0 to 1
+	Partitions          string
+	Retention           time.Duration // of session_logs; 0: for ever
+}
+
+// liveStore is what all jobs together need of store.Redis.
+type liveStore interface {
+	eventSource
+	activitySource
+	liveness
+	fences
+	epochs
+	clockSource
+	Partitions() int
+}
+
+// ledgerStore is what all jobs together need of store.Postgres.
+type ledgerStore interface {
+	eventSink
+	activitySink
+	endings
+	expired
+	active
+	epochBook
+	partitioner
+}
+
+// Deps are what the jobs work with.
+type Deps struct {
+	Redis    liveStore   // a *store.Redis
+	Postgres ledgerStore // a *store.Postgres
+	Tracker  *Tracker    // the one that validation reports to
+	TTL      time.Duration
+	Settings Settings
+	Metrics  prometheus.Registerer
+	Log      *slog.Logger
+}
+
+// All returns the table of the jobs. The last thing a gateway does before it
+// exits is RunNow of "activity" and "flush".
+func All(d Deps) ([]Job, error) {
+	flushed, err := newFlushMetrics(d.Metrics)
+	if err != nil {
+		return nil, fmt.Errorf("jobs: register metrics: %w", err)
+	}
+	halted, err := newHalted(d.Metrics)
+	if err != nil {
+		return nil, fmt.Errorf("jobs: register metrics: %w", err)
+	}
+	skew := gauge("sessiongate_clock_skew_seconds", "How far this machine's clock is behind Redis's.")
+	if err := register(d.Metrics, skew); err != nil {
+		return nil, fmt.Errorf("jobs: register metrics: %w", err)
+	}
+
+	at, now, count := d.Settings, d.Redis.Clock, d.Redis.Partitions()
+	closer := closer{live: d.Redis, fences: d.Redis, ledger: d.Postgres, now: now}
+	flush := &flush{
+		source: d.Redis, sink: d.Postgres, partitions: count, batch: at.FlushBatch,
+		now: now, log: d.Log, metrics: flushed,
+	}
+	lastActivity := &lastActivity{
+		source: d.Redis, sink: d.Postgres, partitions: count, batch: activityBatch, now: now,
+	}
+	sweep := &sweep{closer: closer, rows: d.Postgres, page: lookPage}
+	reconcile := &reconcile{
+		closer: closer, rows: d.Postgres, epochs: d.Redis, book: d.Postgres, partitions: count, page: lookPage,
+		ttl: d.TTL, maxMissing: at.ReconcileMaxMissing, log: d.Log, halted: halted,
+	}
+	partitions := &partitions{db: d.Postgres, now: now}
+	clock := &clock{source: d.Redis, skew: skew}
+
+	table := []Job{
+		{Name: "flush", Schedule: at.Flush, Timeout: 30 * time.Second, Run: flush.Run},
+		{Name: "activity", Schedule: at.Activity, Timeout: 5 * time.Second, Run: d.Tracker.Run},
+		{Name: "last_activity", Schedule: at.Activity, Timeout: 30 * time.Second, Run: lastActivity.Run},
+		{Name: "sweep", Schedule: at.Sweep, Timeout: time.Minute, Run: sweep.Run},
+		{Name: "reconcile", Schedule: at.Reconcile, Timeout: 5 * time.Minute, Run: reconcile.Run},
+		{Name: "partitions", Schedule: at.Partitions, Timeout: time.Minute, Run: partitions.Run, AtStart: true},
+		{Name: "clock", Schedule: "@every 10s", Timeout: 5 * time.Second, Run: clock.Run},
+	}
+	if at.Retention > 0 {
+		retention := &retention{db: d.Postgres, now: now, keep: at.Retention}
+		table = append(table, Job{Name: "retention", Schedule: at.Partitions, Timeout: time.Minute, Run: retention.Run})
+	}
+	return table, nil
+}
