@@ -1,0 +1,204 @@
+// Package config reads the settings of the gateway: defaults, overridden by
+// config.yaml, overridden by the environment. The setting a.b_c of the file is
+// the variable SESSIONGATE_A_B_C; for a secret, SESSIONGATE_A_B_C_FILE names a
+// file that holds it.
+//
+// A Config that Load returned is complete and valid, so that nothing after it
+// has to check or default a setting. Whatever is wrong is reported at once: an
+// unknown key is as wrong as a bad value, since it is a setting that somebody
+// believes to be in force.
+//
+// config.yaml at the root of the repository is the reference: every key with its
+// default, unit and reason. A test holds it and Default together.
+package config
+
+import "time"
+
+// Config is the whole configuration. The zero value is not usable: start from
+// Default.
+type Config struct {
+	// Dev is set by `sessiongate dev` and can't be configured. It allows weak
+	// secrets and refuses to listen on anything but loopback.
+	Dev bool
+
+	HTTP      HTTP      `koanf:"http"`
+	Redis     Redis     `koanf:"redis"`
+	Database  Database  `koanf:"database"`
+	Tokens    Tokens    `koanf:"tokens"`
+	Sessions  Sessions  `koanf:"sessions"`
+	Passwords Passwords `koanf:"passwords"`
+	Audit     Audit     `koanf:"audit"`
+	Clients   []Client  `koanf:"clients"`
+	Jobs      Jobs      `koanf:"jobs"`
+	Log       Log       `koanf:"log"`
+}
+
+// HTTP is the listener and its limits.
+type HTTP struct {
+	Addr              string        `koanf:"addr"`
+	TrustedProxies    []string      `koanf:"trusted_proxies"` // addresses or CIDR; whose X-Forwarded-For is believed
+	ReadHeaderTimeout time.Duration `koanf:"read_header_timeout"`
+	RequestTimeout    time.Duration `koanf:"request_timeout"`
+	IdleTimeout       time.Duration `koanf:"idle_timeout"`
+	MaxBodyBytes      int           `koanf:"max_body_bytes"`
+	MaxHeaderBytes    int           `koanf:"max_header_bytes"`
+	ShutdownTimeout   time.Duration `koanf:"shutdown_timeout"`
+	DrainDelay        time.Duration `koanf:"drain_delay"` // unready but still serving, before shutdown
+}
+
+// Redis is where the live sessions are.
+type Redis struct {
+	URL        Secret        `koanf:"url"`
+	Timeout    time.Duration `koanf:"timeout"`   // of one command, whole round trip
+	PoolSize   int           `koanf:"pool_size"` // 0: 10 × cores
+	Partitions int           `koanf:"partitions"`
+}
+
+// Database is the Postgres that keeps what happened.
+type Database struct {
+	URL              Secret        `koanf:"url"`
+	MaxConns         int           `koanf:"max_conns"`
+	StatementTimeout time.Duration `koanf:"statement_timeout"`
+	Migrate          bool          `koanf:"migrate"` // at start
+}
+
+// The algorithms that tokens can be signed with.
+const (
+	HS256 = "HS256"
+	EdDSA = "EdDSA"
+)
+
+// Tokens is how access tokens are signed and checked.
+type Tokens struct {
+	Algorithm  string        `koanf:"algorithm"`
+	Secret     Secret        `koanf:"secret"`      // of HS256, used as it stands
+	PrivateKey Secret        `koanf:"private_key"` // of EdDSA: Ed25519, PKCS#8, PEM
+	Issuer     string        `koanf:"issuer"`      // iss
+	Audience   string        `koanf:"audience"`    // aud
+	Leeway     time.Duration `koanf:"leeway"`
+	CacheSize  int           `koanf:"cache_size"` // verified signatures; 0: none
+}
+
+// Sessions is how long sessions live.
+type Sessions struct {
+	TTL              time.Duration `koanf:"ttl"`
+	RefreshAfter     time.Duration `koanf:"refresh_after"`
+	RefreshJitter    float64       `koanf:"refresh_jitter"` // share of refresh_after, 0 to 0.5
+	Grace            time.Duration `koanf:"grace"`
+	AbsoluteLifetime time.Duration `koanf:"absolute_lifetime"` // 0: no limit
+	MaxPerUser       int           `koanf:"max_per_user"`
+}
+
+// Passwords is the cost of argon2id and how much of it may run at once.
+type Passwords struct {
+	MemoryKiB   int           `koanf:"memory_kib"`
+	Iterations  int           `koanf:"iterations"`
+	Parallelism int           `koanf:"parallelism"`
+	Concurrency int           `koanf:"concurrency"` // 0: cores less one, at least one
+	MaxWait     time.Duration `koanf:"max_wait"`
+}
+
+// Audit is about what goes into the audit log.
+type Audit struct {
+	FingerprintKey Secret `koanf:"fingerprint_key"` // of session_token
+}
+
+// What a client may do.
+const (
+	AllowIntrospect = "introspect" // POST /oauth2/introspect
+	AllowSessions   = "sessions"   // POST /sessions
+)
+
+// Client is a program that calls the gateway with credentials of its own
+// (RFC 6749 §2.3.1).
+type Client struct {
+	ID            string   `koanf:"id"`
+	SecretsSHA256 []string `koanf:"secrets_sha256"` // hex; any of them is accepted
+	Allow         []string `koanf:"allow"`          // AllowIntrospect, AllowSessions
+}
+
+// Jobs is when the background work runs. Schedules are as in cron(8), or
+// "@every 10s".
+type Jobs struct {
+	Flush               string        `koanf:"flush"`
+	FlushBatch          int           `koanf:"flush_batch"`
+	Activity            string        `koanf:"activity"`
+	Sweep               string        `koanf:"sweep"`
+	Reconcile           string        `koanf:"reconcile"`
+	ReconcileMaxMissing float64       `koanf:"reconcile_max_missing"` // share of a pass, above 0 to 1
+	Partitions          string        `koanf:"partitions"`
+	Retention           time.Duration `koanf:"retention"` // 0: kept for ever
+	ClaimIdle           time.Duration `koanf:"claim_idle"`
+}
+
+// Log is the gateway's own log.
+type Log struct {
+	Level  string `koanf:"level"`  // debug, info, warn, error
+	Format string `koanf:"format"` // json, text
+}
+
+// Default returns the settings that config.yaml documents. They are complete but
+// for what must differ from one deployment to the next: redis.url, database.url
+// and the secrets.
+func Default() Config {
+	return Config{
+		HTTP: HTTP{
+			Addr:              "127.0.0.1:8080",
+			TrustedProxies:    []string{},
+			ReadHeaderTimeout: 5 * time.Second,
+			RequestTimeout:    5 * time.Second,
+			IdleTimeout:       2 * time.Minute,
+			MaxBodyBytes:      64 << 10,
+			MaxHeaderBytes:    16 << 10,
+			ShutdownTimeout:   20 * time.Second,
+		},
+		Redis:    Redis{Timeout: 200 * time.Millisecond, Partitions: 1},
+		Database: Database{MaxConns: 8, StatementTimeout: 5 * time.Second, Migrate: true},
+		Tokens: Tokens{
+			Algorithm: HS256,
+			Issuer:    "sessiongate",
+			Audience:  "sessiongate",
+			Leeway:    5 * time.Second,
+			CacheSize: 65536,
+		},
+		Sessions: Sessions{
+			TTL:              30 * time.Minute,
+			RefreshAfter:     25 * time.Minute,
+			RefreshJitter:    0.05,
+			Grace:            30 * time.Second,
+			AbsoluteLifetime: 720 * time.Hour,
+			MaxPerUser:       100,
+		},
+		Passwords: Passwords{MemoryKiB: 19456, Iterations: 2, Parallelism: 1, MaxWait: 2 * time.Second},
+		Clients:   []Client{},
+		Jobs: Jobs{
+			Flush:               "@every 1s",
+			FlushBatch:          1000,
+			Activity:            "@every 1s",
+			Sweep:               "@every 10s",
+			Reconcile:           "@every 30s",
+			ReconcileMaxMissing: 0.5,
+			Partitions:          "5 3 * * *",
+			ClaimIdle:           15 * time.Second,
+		},
+		Log: Log{Level: "info", Format: "json"},
+	}
+}
+
+// Secret is a setting that must not be shown. Printing it, in whatever way,
+// shows only whether it is set; string(s) is the value.
+type Secret string
+
+// String hides the value.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return "(hidden)"
+}
+
+// GoString hides the value from %#v.
+func (s Secret) GoString() string { return s.String() }
+
+// MarshalText hides the value from encoders, slog among them.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }

@@ -1,0 +1,183 @@
+package config
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// decode writes the value that was read to the setting, or notes what is wrong
+// with it. YAML must give the right type; a variable is text for every type.
+func (r *reader) decode(f field, source string) {
+	raw := r.k.Get(f.key)
+	text, isText := raw.(string)
+	fromEnv := r.fromEnv[f.key] && isText
+	var want string
+	switch at := f.value.Addr().Interface().(type) {
+	case *string:
+		want = assign(at, text, isText, "text (in quotes)")
+	case *Secret:
+		want = assign(at, Secret(text), isText, "text (in quotes)")
+	case *bool:
+		v, ok := raw.(bool)
+		if fromEnv {
+			ok = text == "true" || text == "false"
+			v = text == "true"
+		}
+		want = assign(at, v, ok, "true or false")
+	case *int:
+		v, ok := raw.(int)
+		if fromEnv {
+			n, err := strconv.Atoi(text)
+			v, ok = n, err == nil
+		}
+		want = assign(at, v, ok, "a whole number")
+	case *float64:
+		v, ok := number(raw, text, fromEnv)
+		want = assign(at, v, ok, "a number")
+	case *time.Duration:
+		v, err := time.ParseDuration(text)
+		want = assign(at, v, isText && err == nil, `a duration with its unit, such as "30s" or "1h30m"`)
+	case *[]string:
+		v, ok := texts(raw)
+		if fromEnv {
+			v, ok = split(text), true
+		}
+		want = assign(at, v, ok, "a list of texts")
+	case *[]Client:
+		var v []Client
+		v, want = decodeClients(raw, text, fromEnv)
+		if want == "" {
+			*at = v
+		}
+	default:
+		panic(fmt.Sprintf("config: no decoder for %s of type %T", f.key, at))
+	}
+	if want != "" {
+		p := Problem{Key: f.key, Source: source, Want: "want " + want}
+		if !f.hidden() {
+			p.Given = given(raw)
+		}
+		r.add(p)
+	}
+}
+
+// assign stores v if it is good; else it returns what would have been.
+func assign[T any](at *T, v T, ok bool, want string) string {
+	if !ok {
+		return want
+	}
+	*at = v
+	return ""
+}
+
+func number(raw any, text string, fromEnv bool) (float64, bool) {
+	if fromEnv {
+		v, err := strconv.ParseFloat(text, 64)
+		return v, err == nil
+	}
+	switch v := raw.(type) {
+	case float64:
+		return v, true
+	case int:
+		return float64(v), true
+	}
+	return 0, false
+}
+
+func texts(raw any) ([]string, bool) {
+	list, ok := raw.([]any)
+	v := make([]string, 0, len(list))
+	for _, item := range list {
+		s, isText := item.(string)
+		ok = ok && isText
+		v = append(v, s)
+	}
+	return v, ok
+}
+
+// split reads a list from a variable: "a, b".
+func split(text string) []string {
+	v := []string{}
+	for item := range strings.SplitSeq(text, ",") {
+		if item = strings.TrimSpace(item); item != "" {
+			v = append(v, item)
+		}
+	}
+	return v
+}
+
+const wantClients = "a list of {id, secrets_sha256: [hex], allow: [introspect, sessions]}"
+
+// decodeClients reads the list from YAML, or from a variable that holds it as
+// JSON. It returns what would have been right, "" if it was.
+func decodeClients(raw any, text string, fromEnv bool) ([]Client, string) {
+	if fromEnv {
+		if err := json.Unmarshal([]byte(text), &raw); err != nil {
+			return nil, wantClients + ", as JSON: " + err.Error()
+		}
+	}
+	list, ok := raw.([]any)
+	if !ok {
+		return nil, wantClients
+	}
+	clients := make([]Client, 0, len(list))
+	for i, item := range list {
+		c, what := decodeClient(item)
+		if what != "" {
+			return nil, fmt.Sprintf("%s; number %d: %s", wantClients, i+1, what)
+		}
+		clients = append(clients, c)
+	}
+	return clients, ""
+}
+
+func decodeClient(item any) (c Client, wrong string) {
+	m, ok := item.(map[string]any)
+	if !ok {
+		return c, "is not a map"
+	}
+	for key, raw := range m {
+		switch key {
+		case "id":
+			c.ID, ok = raw.(string)
+		case "secrets_sha256":
+			c.SecretsSHA256, ok = texts(raw)
+		case "allow":
+			c.Allow, ok = texts(raw)
+		default:
+			return c, fmt.Sprintf("has no setting %q", key)
+		}
+		if !ok {
+			return c, key + " is of another type"
+		}
+	}
+	return c, ""
+}
+
+// given is a value as the reader of an error message will recognize it.
+func given(raw any) string {
+	switch v := raw.(type) {
+	case nil:
+		return "nothing"
+	case string:
+		return strconv.Quote(clip(v))
+	case time.Duration:
+		return durationText(v)
+	}
+	if reflect.ValueOf(raw).Kind() == reflect.Map {
+		return "a section"
+	}
+	return clip(fmt.Sprint(raw))
+}
+
+func clip(s string) string {
+	const limit = 100
+	if len(s) > limit {
+		return s[:limit] + "…"
+	}
+	return s
+}

@@ -1,0 +1,129 @@
+package config
+
+import (
+	"crypto/ed25519"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/pem"
+	"slices"
+	"strings"
+	"unicode"
+)
+
+const (
+	minSecretBytes = 32 // of HMAC-SHA256: the size of its output (RFC 7518 §3.2)
+	minVariety     = 8  // different bytes; 32 random hexadecimal digits have 14
+)
+
+// sampleWords are in secrets that came from a manual. They are at least six
+// letters long, so that a random secret does not hold one by accident.
+var sampleWords = []string{
+	"secret", "changeme", "change-me", "change_me", "password", "example", "sample", "default", "insecure",
+	"replace", "your-256", "qwerty", "abcdefgh", "01234567", "12345678", "sessiongate",
+}
+
+func (v *validator) tokens(t Tokens) {
+	v.oneOf("tokens.algorithm", t.Algorithm, HS256, EdDSA)
+	switch t.Algorithm {
+	case HS256:
+		v.secret("tokens.secret", t.Secret, "")
+	case EdDSA:
+		v.checkHidden(isEd25519(t.PrivateKey), "tokens.private_key",
+			"an Ed25519 key in PKCS#8 PEM, as from `openssl genpkey -algorithm ed25519`")
+	}
+	v.text("tokens.issuer", t.Issuer)
+	v.text("tokens.audience", t.Audience)
+	v.count("tokens.cache_size", t.CacheSize, 0, 1<<24)
+}
+
+func (v *validator) text(key, s string) {
+	ok := s != "" && len(s) <= 255 && strings.TrimSpace(s) == s && !strings.ContainsFunc(s, unicode.IsControl)
+	v.check(ok, key, s, "1 to 255 bytes of text")
+}
+
+// secret refuses what can be guessed. A development gateway takes anything that
+// is long enough for the algorithm.
+func (v *validator) secret(key string, s, other Secret) {
+	const advice = "want at least 32 random bytes, as from `openssl rand -base64 32`"
+	var wrong string
+	switch {
+	case s == "":
+		wrong = "not set"
+	case len(s) < minSecretBytes:
+		wrong = "too short"
+	case v.dev:
+	case s == other:
+		wrong = "the same as tokens.secret"
+	case variety(string(s)) < minVariety || periodic(string(s)):
+		wrong = "too regular to be random"
+	case isSample(string(s)):
+		wrong = "a sample from a manual, not a secret"
+	}
+	if wrong != "" {
+		v.problems = append(v.problems, Problem{Key: key, Want: wrong + ", " + advice})
+	}
+}
+
+func variety(s string) int {
+	var seen [256]bool
+	n := 0
+	for i := range len(s) {
+		if !seen[s[i]] {
+			seen[s[i]] = true
+			n++
+		}
+	}
+	return n
+}
+
+// periodic says whether s is the repetition of its beginning.
+func periodic(s string) bool {
+	for p := 1; p <= len(s)/2; p++ {
+		if s[p:] == s[:len(s)-p] {
+			return true
+		}
+	}
+	return false
+}
+
+func isSample(s string) bool {
+	s = strings.ToLower(s)
+	return slices.ContainsFunc(sampleWords, func(w string) bool { return strings.Contains(s, w) })
+}
+
+func isEd25519(s Secret) bool {
+	block, _ := pem.Decode([]byte(s))
+	if block == nil || block.Type != "PRIVATE KEY" {
+		return false
+	}
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	_, ok := key.(ed25519.PrivateKey)
+	return err == nil && ok
+}
+
+// emptySHA256 is the digest of no secret at all: `printf ” | sha256sum`.
+const emptySHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+func (v *validator) clients(clients []Client) {
+	seen := map[string]bool{}
+	for _, c := range clients {
+		key := "clients[" + c.ID + "]"
+		ok := c.ID != "" && len(c.ID) <= 255 && strings.TrimSpace(c.ID) == c.ID &&
+			!strings.ContainsFunc(c.ID, func(r rune) bool { return r > unicode.MaxASCII || !unicode.IsPrint(r) || r == ':' })
+		v.check(ok, "clients", c.ID, "an id of 1 to 255 printable ASCII characters without a colon")
+		v.check(c.ID != "sessiongate", "clients", c.ID, "another id: this one stands for the gateway's own logins")
+		v.check(!seen[c.ID], "clients", c.ID, "every id once")
+		seen[c.ID] = true
+
+		v.checkHidden(len(c.SecretsSHA256) > 0, key, "at least one secrets_sha256")
+		for _, digest := range c.SecretsSHA256 {
+			b, err := hex.DecodeString(digest)
+			v.checkHidden(err == nil && len(b) == 32 && strings.ToLower(digest) != emptySHA256, key,
+				"secrets_sha256 to be 64 hexadecimal digits, as from `printf %%s \"$SECRET\" | sha256sum`")
+		}
+		v.checkHidden(len(c.Allow) > 0, key, "allow to name introspect, sessions or both")
+		for _, a := range c.Allow {
+			v.check(a == AllowIntrospect || a == AllowSessions, key, a, "allow to name introspect, sessions or both")
+		}
+	}
+}
