@@ -1,0 +1,52 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+TOOL    := go tool -modfile=tools/go.mod
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+
+# How long each fuzz target runs in `make fuzz`.
+FUZZTIME ?= 30s
+
+.PHONY: help
+help: ## Say what each target does
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# exec: a Ctrl-C or SIGTERM meets the gateway itself, which stops its servers.
+.PHONY: run
+run: deps build ## Run a development gateway with its own Redis and Postgres
+	@exec ./bin/sessiongate dev
+
+.PHONY: deps
+deps: ## Install redis-server, PostgreSQL and gcc if they are missing
+	@scripts/deps.sh
+
+.PHONY: build
+build: ## Build bin/sessiongate
+	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/sessiongate .
+
+.PHONY: test
+test: deps ## All tests, with the race detector, against real servers
+	$(TOOL) gotestsum --format pkgname -- -race -timeout 20m ./...
+
+.PHONY: lint
+lint: ## Everything that reads the code without running it
+	go vet ./...
+	$(TOOL) staticcheck ./...
+	@files=$$($(TOOL) gofumpt -l .) && { test -z "$$files" || { echo "not formatted (make fmt):"; echo "$$files"; exit 1; } >&2; }
+	go fix -diff ./...
+	go mod tidy -diff
+
+.PHONY: fmt
+fmt: ## Format the code, and write it as the current Go would
+	$(TOOL) gofumpt -w .
+	go fix ./...
+
+.PHONY: fuzz
+fuzz: deps ## Fuzz each target for FUZZTIME (30s)
+	@set -e; for package in $$(go list ./...); do \
+		for target in $$(go test -list '^Fuzz' "$$package" | grep '^Fuzz' || true); do \
+			echo "$$package $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10s "$$package"; \
+		done; \
+	done

@@ -1,0 +1,136 @@
+#!/bin/sh
+# deps.sh installs what `make run` and `make test` need and what is missing:
+# redis-server and PostgreSQL, which both start as private processes, and a C
+# compiler, which the race detector needs. It starts no service of the system and
+# leaves none that would start at the next boot. With everything there it does
+# nothing, quickly.
+#
+# Debian and Ubuntu: apt-get, as root or through sudo. macOS: Homebrew.
+set -eu
+
+say() { printf 'deps: %s\n' "$*"; }
+fail() {
+	say "$*" >&2
+	exit 1
+}
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# any says whether one of the paths exists; patterns that match nothing don't.
+any() {
+	for path in "$@"; do
+		[ -e "$path" ] && return 0
+	done
+	return 1
+}
+
+# The same places that internal/devstack looks in.
+have_redis() {
+	have redis-server || any /opt/homebrew/opt/redis*/bin/redis-server /usr/local/opt/redis*/bin/redis-server
+}
+have_postgres() {
+	have initdb || any /usr/lib/postgresql/*/bin/initdb /usr/pgsql-*/bin/initdb \
+		/opt/homebrew/opt/postgresql*/bin/initdb /usr/local/opt/postgresql*/bin/initdb
+}
+have_cc() { have "${CC:-gcc}" || have cc; }
+
+missing() {
+	have_redis || echo redis
+	have_postgres || echo postgresql
+	have_cc || echo compiler
+}
+
+# ---------------------------------------------------------------- Debian, Ubuntu
+
+policy=/usr/sbin/policy-rc.d
+cluster=/etc/postgresql-common/createcluster.conf
+made_policy= saved_cluster=
+
+as_root() {
+	if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+apt() {
+	as_root env DEBIAN_FRONTEND=noninteractive apt-get -y -q \
+		-o Dpkg::Use-Pty=0 --no-install-recommends "$@"
+}
+
+restore() {
+	[ -z "$made_policy" ] || as_root rm -f "$policy"
+	[ -z "$saved_cluster" ] || as_root mv -f "$saved_cluster" "$cluster"
+	made_policy= saved_cluster=
+}
+
+# Package scripts ask policy-rc.d whether they may start their service; 101 is no.
+forbid_services() {
+	[ -e "$policy" ] && return
+	made_policy=yes
+	printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+	as_root chmod 755 "$policy"
+}
+
+# Debian makes a database cluster, and a service for it, with the server.
+forbid_cluster() {
+	apt install postgresql-common
+	saved_cluster=$cluster.before-sessiongate
+	as_root cp -p "$cluster" "$saved_cluster"
+	echo 'create_main_cluster = false' | as_root tee -a "$cluster" >/dev/null
+}
+
+install_apt() {
+	if [ "$(id -u)" -ne 0 ] && ! have sudo; then
+		fail "run as root: apt-get install$(echo " $1" | sed 's/ redis/ redis-server/; s/ compiler/ gcc libc6-dev/')"
+	fi
+	trap restore EXIT
+	trap 'exit 130' INT
+	trap 'exit 143' TERM
+	forbid_services
+	apt update
+	for what in $1; do
+		case $what in
+		redis)
+			apt install redis-server
+			# It would start at the next boot.
+			if have systemctl; then as_root systemctl disable redis-server >/dev/null 2>&1 || true; fi
+			;;
+		postgresql)
+			forbid_cluster
+			apt install postgresql
+			;;
+		compiler) apt install gcc libc6-dev ;;
+		esac
+	done
+	restore
+}
+
+# ------------------------------------------------------------------------- macOS
+
+install_brew() {
+	have brew || fail "Homebrew is needed (https://brew.sh), or install by hand: $1"
+	for what in $1; do
+		case $what in
+		redis) brew install redis ;;
+		postgresql) brew install postgresql@17 ;;
+		compiler) fail 'install the command line tools first: xcode-select --install' ;;
+		esac
+	done
+}
+
+# -------------------------------------------------------------------------------
+
+list=$(missing | tr '\n' ' ')
+list=${list% }
+[ -n "$list" ] || exit 0
+say "missing: $list"
+
+if have apt-get; then
+	install_apt "$list"
+elif [ "$(uname -s)" = Darwin ]; then
+	install_brew "$list"
+else
+	fail "install by hand: redis-server 7.0 or later, PostgreSQL 13 or later (initdb and postgres), gcc"
+fi
+
+list=$(missing | tr '\n' ' ')
+[ -z "$list" ] || fail "installed, but still not found: $list"
+say "done; no service of the system was started"
