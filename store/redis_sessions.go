@@ -365,7 +365,8 @@ func (r *Redis) RevokeUser(
 }
 
 // Missing returns those of the sessions that are not live. It uses ID and UserID
-// only. One round trip; it may be repeated.
+// only. Where a key is of another type there is no telling, and the session is
+// not missing. One round trip; it may be repeated.
 func (r *Redis) Missing(ctx context.Context, sessions []session.Session) ([]session.ID, error) {
 	if len(sessions) == 0 {
 		return nil, nil
@@ -374,23 +375,29 @@ func (r *Redis) Missing(ctx context.Context, sessions []session.Session) ([]sess
 	defer cancel()
 	listed := make([]*redis.FloatCmd, len(sessions))
 	owner := make([]*redis.StringCmd, len(sessions))
-	_, err := r.db.Pipelined(ctx, func(p redis.Pipeliner) error {
+	_, _ = r.db.Pipelined(ctx, func(p redis.Pipeliner) error { // each command has its own error
 		for i, s := range sessions {
 			listed[i] = p.ZScore(ctx, r.keys.user(s.UserID), string(s.ID))
 			owner[i] = p.HGet(ctx, r.keys.session(s.UserID, s.ID), "u")
 		}
 		return nil
 	})
-	if err != nil && !errors.Is(err, redis.Nil) {
-		return nil, wrap("look for sessions", err)
-	}
 	var missing []session.ID
 	for i, s := range sessions {
-		switch errListed, errOwner := listed[i].Err(), owner[i].Err(); {
-		case errors.Is(errListed, redis.Nil) || errors.Is(errOwner, redis.Nil):
+		for _, err := range []error{listed[i].Err(), owner[i].Err()} {
+			if err == nil || errors.Is(err, redis.Nil) {
+				continue
+			}
+			if redis.HasErrorPrefix(err, "WRONGTYPE") {
+				// Somebody overwrote a key. That tells nothing about the session, and
+				// must not keep the others from being looked at.
+				r.opt.Log.WarnContext(ctx, "a session's key is of another type", "session_id", string(s.ID), "err", err)
+				continue
+			}
+			return nil, wrap("look for sessions", err)
+		}
+		if errors.Is(listed[i].Err(), redis.Nil) || errors.Is(owner[i].Err(), redis.Nil) {
 			missing = append(missing, s.ID)
-		case errListed != nil || errOwner != nil:
-			return nil, wrap("look for sessions", cmp.Or(errListed, errOwner))
 		}
 	}
 	return missing, nil

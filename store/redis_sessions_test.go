@@ -473,10 +473,11 @@ func TestList(t *testing.T) {
 func TestMissing(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)
-	live, deleted, unlisted := f.login("42"), f.login("42"), f.login("43")
+	live, deleted, unlisted, overwritten := f.login("42"), f.login("42"), f.login("43"), f.login("44")
 	f.raw.Del(t.Context(), f.keys.session("42", deleted.ID))
 	f.raw.Del(t.Context(), f.keys.user("43"))
-	got, err := f.Missing(t.Context(), []session.Session{live, deleted, unlisted})
+	f.raw.Set(t.Context(), f.keys.user("44"), "x", 0)
+	got, err := f.Missing(t.Context(), []session.Session{overwritten, live, deleted, unlisted})
 	if err != nil || !slices.Equal(got, []session.ID{deleted.ID, unlisted.ID}) {
 		t.Errorf("missing are %v, error %v", got, err)
 	}
