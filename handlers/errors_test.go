@@ -230,8 +230,12 @@ func TestReady(t *testing.T) {
 	}{
 		{"all well", up, up, nil, false, 200, `{"status":"ready","redis":"ok","postgres":"ok"}`},
 		{"no Postgres", up, down, nil, false, 200, `{"status":"degraded","redis":"ok","postgres":"unavailable"}`},
-		{"something else", up, up, []string{"migrations_pending"}, false, 200,
-			`{"status":"degraded","redis":"ok","postgres":"ok","degraded":["migrations_pending"]}`},
+		{
+			"something else", up, up,
+			[]string{"migrations_pending"},
+			false, 200,
+			`{"status":"degraded","redis":"ok","postgres":"ok","degraded":["migrations_pending"]}`,
+		},
 		{"no Redis", down, up, nil, false, 503, `{"status":"unavailable","redis":"unavailable","postgres":"ok"}`},
 		{"going down", up, up, nil, true, 503, `{"status":"draining","redis":"ok","postgres":"ok"}`},
 	}

@@ -15,6 +15,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -94,7 +95,14 @@ type details struct {
 // Write answers with problem details and ends the handler chain. The error of a
 // 5xx is handed to the access log with c.Error; a 4xx is the client's business.
 // It does nothing but end the chain if the answer has already begun.
+//
+// Under /oauth2/ it is WriteOAuth, for those who don't know where they are: the
+// router, a panic.
 func Write(c *gin.Context, err error) {
+	if strings.HasPrefix(c.Request.URL.Path, oauthPaths) {
+		WriteOAuth(c, err)
+		return
+	}
 	p, ok := begin(c, err)
 	if !ok {
 		return
@@ -109,6 +117,9 @@ func Write(c *gin.Context, err error) {
 		RequestID: c.Writer.Header().Get(RequestIDHeader),
 	})
 }
+
+// oauthPaths are those whose errors are OAuth's.
+const oauthPaths = "/oauth2/"
 
 // WriteOAuth is Write in the form of RFC 6749 §5.2.
 func WriteOAuth(c *gin.Context, err error) {

@@ -147,6 +147,18 @@ func TestWriteHidesTheError(t *testing.T) {
 	}
 }
 
+func TestWriteUnderOAuthPaths(t *testing.T) {
+	for path, oauth := range map[string]bool{"/oauth2/introspect": true, "/oauth2": false, "/x/oauth2/": false} {
+		rec := httptest.NewRecorder()
+		c, _ := gin.CreateTestContext(rec)
+		c.Request = httptest.NewRequest(http.MethodGet, path, nil)
+		Write(c, ErrMethod)
+		if got := strings.HasPrefix(rec.Body.String(), `{"error":"invalid_request",`); got != oauth || rec.Code != http.StatusMethodNotAllowed {
+			t.Errorf("%s: %d %s", path, rec.Code, rec.Body)
+		}
+	}
+}
+
 func TestWriteToNobody(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

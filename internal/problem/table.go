@@ -61,22 +61,36 @@ var table = []struct {
 	err error
 	problem
 }{
-	{session.ErrUnavailable, problem{storeUnavailable, "",
-		"Whether this can be done is not known right now; nothing was refused. Try again.", ""}},
+	{session.ErrUnavailable, problem{
+		storeUnavailable, "",
+		"Whether this can be done is not known right now; nothing was refused. Try again.", "",
+	}},
 	{session.ErrOverloaded, problem{overloaded, "", "Try again shortly.", ""}},
 
-	{session.ErrTokenExpired, problem{unauthenticated, "expired",
-		"The token has expired.", expiredChallenge}},
-	{session.ErrEnded, problem{unauthenticated, "logged_out_or_revoked",
-		"The session has ended.", invalidChallenge}},
-	{session.ErrSuperseded, problem{unauthenticated, "superseded",
-		"A refresh has replaced this token; use its successor.", invalidChallenge}},
-	{session.ErrReused, problem{unauthenticated, "refresh_reused",
-		"An old token was used to refresh, so the session has been ended.", invalidChallenge}},
-	{session.ErrInvalidToken, problem{unauthenticated, "invalid",
-		"The token is not one of ours.", invalidChallenge}},
-	{ErrUnauthenticated, problem{unauthenticated, "",
-		"This needs an access token in the Authorization header, scheme Bearer.", bearerChallenge}},
+	{session.ErrTokenExpired, problem{
+		unauthenticated, "expired",
+		"The token has expired.", expiredChallenge,
+	}},
+	{session.ErrEnded, problem{
+		unauthenticated, "logged_out_or_revoked",
+		"The session has ended.", invalidChallenge,
+	}},
+	{session.ErrSuperseded, problem{
+		unauthenticated, "superseded",
+		"A refresh has replaced this token; use its successor.", invalidChallenge,
+	}},
+	{session.ErrReused, problem{
+		unauthenticated, "refresh_reused",
+		"An old token was used to refresh, so the session has been ended.", invalidChallenge,
+	}},
+	{session.ErrInvalidToken, problem{
+		unauthenticated, "invalid",
+		"The token is not one of ours.", invalidChallenge,
+	}},
+	{ErrUnauthenticated, problem{
+		unauthenticated, "",
+		"This needs an access token in the Authorization header, scheme Bearer.", bearerChallenge,
+	}},
 	{session.ErrInvalidCredentials, problem{invalidCreds, "", "", bearerChallenge}},
 	{ErrInvalidClient, problem{invalidClient, "", "", basicChallenge}},
 	{ErrForbidden, problem{forbidden, "", "This client may not use this endpoint.", ""}},
