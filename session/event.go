@@ -50,12 +50,12 @@ type Event struct {
 	CreatedAt time.Time // equals ID.Time(), except for endings
 	Action    Action
 	Success   bool
-	Reason    string // free text for people; an EndReason where Ends
-	Ends      bool   // the session's one ending
-	Error     string // error_message: why Success is false
-	UserID    string // "" when nobody by that name is known
-	SessionID ID     // "" for a failed login
-	Origin    Origin // of the request
+	Ends      EndReason // why the session ended, where this is its one ending; "" elsewhere
+	Reason    string    // what whoever asked for it said, for people to read; may be empty
+	Error     string    // error_message: why Success is false
+	UserID    string    // "" when nobody by that name is known
+	SessionID ID        // "" for a failed login
+	Origin    Origin    // of the request
 
 	// About the session. Empty in a failed login.
 	Device            Device
@@ -89,7 +89,7 @@ func (e *Event) Fields() []string {
 		"action", string(e.Action),
 		"ok", boolText(e.Success),
 		"reason", e.Reason,
-		"ends", boolText(e.Ends),
+		"ends", string(e.Ends),
 		"error", e.Error,
 		"user", e.UserID,
 		"sid", string(e.SessionID),
@@ -115,7 +115,7 @@ func DecodeEvent(f map[string]string) (Event, error) {
 		Action:    Action(f["action"]),
 		Success:   d.flag("ok"),
 		Reason:    d.text("reason"),
-		Ends:      d.flag("ends"),
+		Ends:      EndReason(d.text("ends")),
 		Error:     d.text("error"),
 		UserID:    f["user"],
 		Origin:    Origin{IP: d.text("ip"), UserAgent: d.text("ua")},
@@ -195,7 +195,7 @@ func (d *decoder) sid(e *Event) {
 // id takes the id of an ending from the sid, and holds that of any other event
 // to its time, so that a repeat can never carry another one.
 func (d *decoder) id(e *Event) {
-	if e.Ends {
+	if e.Ends != "" {
 		e.ID = EndingID(e.SessionID)
 		return
 	}
@@ -222,10 +222,8 @@ func (d *decoder) check(e *Event) {
 		d.fail("user", "the user of the session")
 	case e.SessionID != "" && e.ExpiresAt.IsZero():
 		d.fail("exp", "Unix milliseconds")
-	case e.Ends && e.SessionID == "":
+	case e.Ends != "" && e.SessionID == "":
 		d.fail("sid", "the session that ended")
-	case e.Ends && e.Reason == "":
-		d.fail("reason", "why the session ended")
 	}
 }
 

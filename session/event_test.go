@@ -33,7 +33,7 @@ func TestEventSurvivesTheStream(t *testing.T) {
 	t.Parallel()
 	full := login()
 	ending := full
-	ending.Action, ending.Ends, ending.Reason = ActionLogout, true, string(EndLogout)
+	ending.Action, ending.Ends, ending.Reason = ActionLogout, EndLogout, "I lost it"
 	ending.ID = EndingID(full.SessionID)
 	now := full.CreatedAt
 	failed := Event{ID: NewEventID(now), CreatedAt: now, Action: ActionLogin, Error: "unknown user"}
@@ -62,8 +62,7 @@ func TestDecodeEventRefuses(t *testing.T) {
 		"a time in 2999":               {"at": "32472144000000"},
 		"an unknown action":            {"action": "dance"},
 		"success in words":             {"ok": "yes"},
-		"an ending without a session":  {"sid": "", "ends": "1"},
-		"an ending without a reason":   {"reason": "", "ends": "1"},
+		"an ending without a session":  {"sid": "", "ends": "logout"},
 		"a session without its user":   {"user": ""},
 		"a session without its expiry": {"exp": ""},
 		"a sid that is none":           {"sid": "../etc"},

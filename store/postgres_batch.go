@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
@@ -41,7 +42,7 @@ func newBatch(entries []*Entry, fingerprint func(session.ID) string) *batch {
 			row.token = fingerprint(e.SessionID)
 			b.sessions[e.SessionID] = &row
 		}
-		if _, ok := b.endings[e.SessionID]; e.Ends && !ok {
+		if _, ok := b.endings[e.SessionID]; e.Ends != "" && !ok {
 			b.endings[e.SessionID] = entry
 		}
 	}
@@ -93,7 +94,7 @@ func newSessionRow(e *session.Event) sessionRow {
 // isActivity says whether the user was there: not when a refresh was refused, nor
 // when the session was ended from elsewhere.
 func isActivity(e *session.Event) bool {
-	return e.Success && (!e.Ends || e.Reason == string(session.EndLogout))
+	return e.Success && (e.Ends == "" || e.Ends == session.EndLogout)
 }
 
 // merge does to r what merge_user_sessions would do with o to a row that has r.
@@ -149,7 +150,7 @@ func (b *batch) endingColumns() *columns {
 	c := newColumns(3, len(b.endings))
 	for _, id := range slices.Sorted(maps.Keys(b.endings)) {
 		e := &b.endings[id].Event
-		c.add(string(id), timeText(e.CreatedAt), e.Reason)
+		c.add(string(id), timeText(e.CreatedAt), string(e.Ends))
 	}
 	return c
 }
@@ -161,7 +162,7 @@ func (b *batch) logColumns(ended map[session.ID]bool) *columns {
 		id, token := e.ID, ""
 		if e.SessionID != "" {
 			token = b.sessions[e.SessionID].token
-			if e.Ends {
+			if e.Ends != "" {
 				if !ended[e.SessionID] || b.endings[e.SessionID] != entry {
 					continue
 				}
@@ -170,7 +171,7 @@ func (b *batch) logColumns(ended map[session.ID]bool) *columns {
 		}
 		c.add(string(id), timeText(e.CreatedAt), e.UserID, string(e.SessionID), string(e.Action), token,
 			ipText(e.Origin.IP), e.Origin.UserAgent, e.Device.String(), strconv.FormatBool(e.Success),
-			e.Error, e.Reason)
+			e.Error, cmp.Or(e.Reason, string(e.Ends)))
 	}
 	return c
 }

@@ -54,7 +54,7 @@ func newDeadLetter(e *Entry, sqlstate string, cause error) deadLetter {
 	}
 	if id, err := session.ParseID(fields["sid"]); err == nil {
 		d.sessionID = string(id)
-		if fields["ends"] == "1" {
+		if fields["ends"] != "" {
 			d.eventID = string(session.EndingID(id))
 		}
 	}

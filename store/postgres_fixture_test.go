@@ -167,7 +167,7 @@ func (l *life) refused(after time.Duration) Entry {
 
 func (l *life) end(after time.Duration, why session.EndReason) Entry {
 	e := l.event(after, session.ActionFor(why))
-	e.ID, e.Ends, e.Reason = session.EndingID(l.id), true, string(why)
+	e.ID, e.Ends = session.EndingID(l.id), why
 	return entryOf(e)
 }
 

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"reflect"
 	"slices"
 	"testing"
@@ -25,7 +26,7 @@ func TestPostgresLogs(t *testing.T) {
 		e := &entry.Event
 		want[i] = session.Log{
 			ID: e.ID, CreatedAt: e.CreatedAt, SessionID: e.SessionID, Action: e.Action, Success: e.Success,
-			Error: e.Error, Reason: e.Reason, Device: e.Device.String(), IP: e.Origin.IP, UserAgent: e.Origin.UserAgent,
+			Error: e.Error, Reason: cmp.Or(e.Reason, string(e.Ends)), Device: e.Device.String(), IP: e.Origin.IP, UserAgent: e.Origin.UserAgent,
 		}
 	}
 	slices.Reverse(want)

@@ -143,8 +143,8 @@ func (f *fixture) actions() []string {
 	var short []string
 	for _, e := range f.appended() {
 		s := string(e.Action)
-		if e.Reason != "" {
-			s += ":" + e.Reason
+		if e.Ends != "" {
+			s += ":" + string(e.Ends)
 		}
 		if e.Error != "" {
 			s += "!" + e.Error

@@ -135,7 +135,7 @@ func TestCreateEvictsTheOldest(t *testing.T) {
 		}
 	}
 	f.wantActions("login", "login", "login", "logout:evicted", "login", "logout:evicted")
-	if e := f.appended()[3]; e.SessionID != made[0].ID || e.ID != session.EndingID(made[0].ID) || !e.Ends {
+	if e := f.appended()[3]; e.SessionID != made[0].ID || e.ID != session.EndingID(made[0].ID) || e.Ends != session.EndEvicted {
 		t.Errorf("evicted event is %+v", e)
 	}
 }
@@ -398,8 +398,10 @@ func TestRevoke(t *testing.T) {
 	f := newFixture(t, nil)
 	s, other := f.login("42"), f.login("42")
 	f.use(s)
+	op := f.op()
+	op.Reason = "lost my phone"
 	for i, want := range []bool{true, false} {
-		ended, err := f.Revoke(t.Context(), "42", s.ID, session.EndLogout, f.op())
+		ended, err := f.Revoke(t.Context(), "42", s.ID, session.EndLogout, op)
 		if err != nil || ended != want {
 			t.Errorf("call %d: ended %v, error %v; want %v", i+1, ended, err, want)
 		}
@@ -407,6 +409,9 @@ func TestRevoke(t *testing.T) {
 	f.wantExists(false, f.keys.session("42", s.ID))
 	f.wantExists(false, f.keys.seen("42"))
 	f.wantActions("login", "login", "logout:logout")
+	if e := f.appended()[2]; e.Reason != op.Reason {
+		t.Errorf("reason is %q, want what the user said: %q", e.Reason, op.Reason)
+	}
 	if _, err := f.Validate(t.Context(), other.Token()); err != nil {
 		t.Errorf("the user's other session: %v", err)
 	}
@@ -442,7 +447,7 @@ func TestRevokeUser(t *testing.T) {
 		t.Errorf("a login right after it: %v", err)
 	}
 	for _, e := range f.appended()[4:7] {
-		if !e.Ends || e.Reason != "logout_all" || e.ID != session.EndingID(e.SessionID) {
+		if e.Ends != session.EndLogoutAll || e.ID != session.EndingID(e.SessionID) {
 			t.Errorf("ending is %+v", e)
 		}
 	}

@@ -1,6 +1,7 @@
 package tokens
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -70,12 +71,15 @@ func (i *Issuer) Sign(t session.Token) (string, error) {
 	if why := malformed(&t); why != "" {
 		return "", errors.New("tokens: sign token: " + why)
 	}
-	payload, err := json.Marshal(i.claims(&t))
-	if err != nil {
+	var payload bytes.Buffer
+	encoder := json.NewEncoder(&payload)
+	encoder.SetEscapeHTML(false) // a token is no page, and "<" in a user id would grow sixfold
+	if err := encoder.Encode(i.claims(&t)); err != nil {
 		return "", fmt.Errorf("tokens: encode claims: %w", err)
 	}
+	claims := bytes.TrimSuffix(payload.Bytes(), []byte("\n"))
 	key := i.keys.active
-	signed := key.header + "." + base64.RawURLEncoding.EncodeToString(payload)
+	signed := key.header + "." + base64.RawURLEncoding.EncodeToString(claims)
 	signature, err := key.sign(signed)
 	if err != nil {
 		return "", fmt.Errorf("tokens: sign token: %w", err)

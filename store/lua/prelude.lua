@@ -51,11 +51,12 @@ local function resolve(prefix, value)
 end
 
 -- ending makes the event that ends a session, with all that its row needs. The
--- reader derives the event's id from the sid. hash is {u, a, k, d, n}.
-local function ending(prefix, request, sid, reason, hash, exp, at)
+-- reader derives the event's id from the sid. why is a session.EndReason, note
+-- what whoever asked for it said, hash is {u, a, k, d, n}.
+local function ending(prefix, request, sid, why, note, hash, exp, at)
   local e = {}
   for _, name in ipairs(EVENT) do e[name] = request[name] end
-  e.id, e.at, e.action, e.ok, e.reason, e.ends, e.error = '', text(at), 'logout', '1', reason, '1', ''
+  e.id, e.at, e.action, e.ok, e.reason, e.ends, e.error = '', text(at), 'logout', '1', note, why, ''
   e.user, e.sid, e.exp = hash[1], sid, text(exp)
   e.abs = hash[2] and hash[2] .. '000' or ''
   e.access, e.device, e.sip = resolve(prefix, hash[3]), resolve(prefix, hash[4]), hash[5] or ''

@@ -61,7 +61,7 @@ for i = 1, over do
   local key = prefix .. 'session:' .. old
   local hash = redis.call('HMGET', key, 'u', 'a', 'k', 'd', 'n')
   if hash[1] then
-    append(KEYS[3], ending(prefix, e, old, 'evicted', hash, expiry[old], at))
+    append(KEYS[3], ending(prefix, e, old, 'evicted', '', hash, expiry[old], at))
     redis.call('DEL', key)
     evicted = evicted + 1
   end

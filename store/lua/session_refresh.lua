@@ -48,7 +48,7 @@ end
 if presented < current then
   e.ok, e.error, e.exp = '0', 'refresh_reused', text(tonumber(exp))
   append(KEYS[3], e)
-  append(KEYS[3], ending(prefix, e, sid, 'refresh_reused', hash, tonumber(exp), at))
+  append(KEYS[3], ending(prefix, e, sid, 'refresh_reused', '', hash, tonumber(exp), at))
   redis.call('ZREM', KEYS[2], sid)
   redis.call('HDEL', KEYS[4], sid)
   redis.call('DEL', KEYS[1])

@@ -6,8 +6,8 @@
 -- KEYS[3]  stream  events    sg:{p}:events
 -- KEYS[4]  hash    seen      sg:{p}:seen:<user id>
 -- ARGV[1]  prefix of the partition, sg:{p}:
--- ARGV[2]  reason, a session.EndReason
--- ARGV[3..19]  the request, as an event in the order of EVENT
+-- ARGV[2]  why, a session.EndReason
+-- ARGV[3..19]  the request, as an event in the order of EVENT; its reason is the user's own words
 --
 -- Returns  {sid, "revoked", now}   ended by this call; Unix ms as a string
 --          {sid, "absent", now}    was not live, or a repeat: nothing written
@@ -22,7 +22,7 @@ local hash = redis.call('HMGET', KEYS[1], 'u', 'a', 'k', 'd', 'n')
 local exp = redis.call('ZSCORE', KEYS[2], e.sid)
 if not exp or hash[1] ~= e.user then return { e.sid, 'absent', text(at) } end
 
-append(KEYS[3], ending(prefix, e, e.sid, ARGV[2], hash, tonumber(exp), at))
+append(KEYS[3], ending(prefix, e, e.sid, ARGV[2], e.reason, hash, tonumber(exp), at))
 redis.call('ZREM', KEYS[2], e.sid)
 redis.call('HDEL', KEYS[4], e.sid)
 redis.call('DEL', KEYS[1])

@@ -6,9 +6,9 @@
 -- KEYS[2]  stream  events    sg:{p}:events
 -- KEYS[3]  hash    seen      sg:{p}:seen:<user id>
 -- ARGV[1]  prefix of the partition, sg:{p}:
--- ARGV[2]  reason, a session.EndReason
+-- ARGV[2]  why, a session.EndReason
 -- ARGV[3]  sid to spare, '' for none
--- ARGV[4..20]  the request, as an event in the order of EVENT
+-- ARGV[4..20]  the request, as an event in the order of EVENT; its reason is the user's own words
 --
 -- Returns  {user id, ended, now}   how many this call ended; Unix ms as a string
 -- Atomic and idempotent by nature. Bounded by the cap on sessions per user.
@@ -26,7 +26,7 @@ for i = 1, #listed, 2 do
   if sid ~= ARGV[3] then
     local hash = redis.call('HMGET', key, 'u', 'a', 'k', 'd', 'n')
     if hash[1] == e.user then
-      append(KEYS[2], ending(prefix, e, sid, ARGV[2], hash, tonumber(listed[i + 1]), at))
+      append(KEYS[2], ending(prefix, e, sid, ARGV[2], e.reason, hash, tonumber(listed[i + 1]), at))
       redis.call('DEL', key)
       ended = ended + 1
     end
