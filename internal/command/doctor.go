@@ -47,8 +47,12 @@ func live(ctx context.Context, addr string) error {
 	if err != nil {
 		return fmt.Errorf("command: %w", err)
 	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "localhost"
+	// Not "localhost": an image may be without a file that says what that is.
+	switch host {
+	case "", "0.0.0.0":
+		host = "127.0.0.1"
+	case "::":
+		host = "::1"
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

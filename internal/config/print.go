@@ -35,7 +35,7 @@ func (c Config) Print(w io.Writer) error {
 func (f field) shown() string {
 	switch v := f.value.Interface().(type) {
 	case Secret:
-		return strconv.Quote(hide(v))
+		return strconv.Quote(hide(v, strings.HasSuffix(f.key, ".url")))
 	case time.Duration:
 		return durationText(v)
 	case []Client:
@@ -50,12 +50,12 @@ func (f field) shown() string {
 }
 
 // hide returns what may be seen of a secret.
-func hide(s Secret) string {
+func hide(s Secret, isURL bool) string {
 	if s == "" {
 		return ""
 	}
 	u, err := url.Parse(string(s))
-	if err != nil || u.Host == "" {
+	if !isURL || err != nil || u.Host == "" {
 		return fmt.Sprintf("(hidden, %d bytes)", len(s))
 	}
 	// Both drivers take settings from the query, the password among them.

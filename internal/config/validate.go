@@ -92,7 +92,7 @@ func (v *validator) address(key, addr string) {
 	if v.dev {
 		ip, err := netip.ParseAddr(host)
 		v.check(host == "localhost" || err == nil && ip.IsLoopback(), key, addr,
-			"a loopback address such as 127.0.0.1:8080: `sessiongate dev` has known secrets")
+			"a loopback address such as 127.0.0.1:8080: `sessiongate dev` is for this machine alone")
 	}
 }
 
