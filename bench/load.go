@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// target is one thing to put load on.
+type target struct {
+	name     string
+	url      string
+	requests string // file for wrk.lua
+}
+
+// result is one measurement.
+type result struct {
+	perSecond float64
+	p50, p99  time.Duration
+	failed    int // other than 2xx, and socket errors
+}
+
+// measure loads the target for the duration over the given connections.
+func measure(ctx context.Context, t target, connections int, d time.Duration) (result, error) {
+	cmd := exec.CommandContext(ctx, "wrk", "-t1", "-c"+strconv.Itoa(connections), "-d"+d.String(), "--latency",
+		"-s", "wrk.lua", t.url)
+	cmd.Env = append(os.Environ(), "BENCH_REQUESTS="+t.requests)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return result{}, fmt.Errorf("wrk on %s: %w: %s", t.name, err, out)
+	}
+	return parse(string(out))
+}
+
+var (
+	rateLine    = regexp.MustCompile(`Requests/sec:\s+([\d.]+)`)
+	centileLine = regexp.MustCompile(`(?m)^\s+(50|99)%\s+(\S+)$`)
+	badLine     = regexp.MustCompile(`Non-2xx or 3xx responses: (\d+)`)
+	socketLine  = regexp.MustCompile(`Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)`)
+)
+
+func parse(out string) (r result, err error) {
+	rate := rateLine.FindStringSubmatch(out)
+	if rate == nil {
+		return r, errors.New("wrk printed no rate: " + out)
+	}
+	if r.perSecond, err = strconv.ParseFloat(rate[1], 64); err != nil {
+		return r, err
+	}
+	for _, m := range centileLine.FindAllStringSubmatch(out, -1) {
+		d, err := time.ParseDuration(m[2])
+		if err != nil {
+			return r, err
+		}
+		if m[1] == "50" {
+			r.p50 = d
+		} else {
+			r.p99 = d
+		}
+	}
+	for _, line := range []*regexp.Regexp{badLine, socketLine} {
+		if m := line.FindStringSubmatch(out); m != nil {
+			for _, s := range m[1:] {
+				n, _ := strconv.Atoi(s)
+				r.failed += n
+			}
+		}
+	}
+	return r, nil
+}
+
+// requestsFile writes what wrk.lua sends: the same head with each of the bodies.
+func requestsFile(dir, name, method, path string, headers map[string]string, bodies []string) (string, error) {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s\n", method, path)
+	for k, v := range headers {
+		fmt.Fprintf(&b, "%s: %s\n", k, v)
+	}
+	b.WriteString("\n")
+	for _, body := range bodies {
+		b.WriteString(body + "\n")
+	}
+	file := dir + "/" + name
+	return file, os.WriteFile(file, []byte(b.String()), 0o600)
+}
+
+func median[T float64 | time.Duration](values []T) T {
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[len(sorted)/2]
+}

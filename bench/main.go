@@ -1,0 +1,56 @@
+// Bench measures the gateway beside a bare gin handler on the same machine.
+//
+//	bench run     paired load on the hot paths, interleaved, as ratios within one run
+//	bench memory  what a session costs in Redis, at 200,000 sessions
+//	bench gin     the bare handler that run compares with
+//
+// Machines are noisy and this one carries load generator, gateway and Redis at
+// once: only the ratios within one run mean anything. `make bench` runs all of it
+// and writes RESULTS.md.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	if len(args) == 0 {
+		return errors.New("want one of run, memory, gin")
+	}
+	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
+	var (
+		binary   = flags.String("binary", "../bin/sessiongate", "the gateway to measure")
+		rounds   = flags.Int("rounds", 5, "how often each target is measured, in turn")
+		duration = flags.Duration("duration", 4*time.Second, "of one measurement")
+		addr     = flags.String("addr", "127.0.0.1:0", "where the bare handler listens")
+		sessions = flags.Int("sessions", 200_000, "to measure the memory of")
+	)
+	if err := flags.Parse(args[1:]); err != nil {
+		return err
+	}
+	switch args[0] {
+	case "run":
+		return compare(ctx, *binary, *rounds, *duration)
+	case "memory":
+		return memory(ctx, *sessions)
+	case "gin":
+		return serveBare(*addr)
+	}
+	return fmt.Errorf("unknown command %q, want run, memory or gin", args[0])
+}
