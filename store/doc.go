@@ -14,7 +14,9 @@
 //	sg:{p}:events          stream   audit events that Postgres does not have yet; group "flush"
 //	sg:{p}:text:<digest>   string   a text too long for a session's hash, shared by its digest
 //	sg:{p}:op:<event id>   string   answer of a login, for a repeat of it; one minute
-//	sg:{p}:meta            hash     epoch, epoch_at: which life of the data this is
+//	sg:{p}:feed            stream   sessions that ended, for caches; the last 100,000 at most
+//	sg:{p}:meta            hash     epoch, epoch_at: which life of the data this is;
+//	                                feed, feed_id: number and id of the feed's last entry
 //	sg:meta                hash     partitions, schema
 //
 // A session is valid only while its own key exists and the user's zset lists it,

@@ -48,6 +48,8 @@ func (k keyspace) text(partition int, digest string) string {
 
 func (k keyspace) events(partition int) string { return k.tags[partition] + "events" }
 
+func (k keyspace) feed(partition int) string { return k.tags[partition] + "feed" }
+
 func (k keyspace) activity(partition int) string { return k.tags[partition] + "activity" }
 
 func (k keyspace) partitionMeta(partition int) string { return k.tags[partition] + "meta" }

@@ -21,6 +21,7 @@ var (
 	activityRecord = script("activity_record")
 	activityClear  = script("activity_clear")
 	partitionOpen  = script("partition_open")
+	feedAppend     = script("feed_append")
 )
 
 // script returns lua/<name>.lua with the prelude put behind its first line,

@@ -39,6 +39,7 @@ type RedisOptions struct {
 	Policy     session.Policy
 	Instance   string        // this gateway's name among the readers of the events
 	ClaimIdle  time.Duration // how long entries read by a gateway that died stay its own
+	FeedLength int           // entries that the feed of a partition keeps, about; 0: DefaultFeedLength
 	Log        *slog.Logger
 }
 
@@ -55,6 +56,7 @@ type Redis struct {
 	bound   atomic.Int64 // memory beyond which refresh is refused, bytes; 0: none
 	texts   textCache
 	claims  []claim // by partition
+	keep    string  // what the scripts are told that the feed keeps
 }
 
 // OpenRedis connects, and checks that this Redis can hold sessions: version 7.0
@@ -91,6 +93,9 @@ func newRedis(o RedisOptions) (*Redis, error) {
 	if o.Prefix == "" {
 		o.Prefix = DefaultPrefix
 	}
+	if o.FeedLength == 0 {
+		o.FeedLength = DefaultFeedLength
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -109,6 +114,7 @@ func newRedis(o RedisOptions) (*Redis, error) {
 		keys:    newKeyspace(o.Prefix, o.Partitions),
 		opt:     o,
 		claims:  make([]claim, o.Partitions),
+		keep:    feedKeeps(o),
 	}, nil
 }
 
@@ -280,7 +286,8 @@ func (r *Redis) checkMeta(ctx context.Context) error {
 func (r *Redis) Epoch(ctx context.Context, partition int) (epoch string, since time.Time, err error) {
 	ctx, cancel := r.bounded(ctx)
 	defer cancel()
-	reply, err := partitionOpen.Run(ctx, r.db, []string{r.keys.partitionMeta(partition)}, uuid.NewString()).StringSlice()
+	keys := []string{r.keys.partitionMeta(partition), r.keys.feed(partition)}
+	reply, err := partitionOpen.Run(ctx, r.db, keys, uuid.NewString()).StringSlice()
 	if err != nil {
 		return "", time.Time{}, wrap("open partition", err)
 	}

@@ -33,13 +33,13 @@ func (r *Redis) Create(ctx context.Context, s session.Session, op session.Event)
 
 	p := r.keys.partition(s.UserID)
 	hash := newHash(&s)
-	args := append(make([]any, 0, 34), r.keys.tags[p], opMemo.Milliseconds(), r.opt.Policy.TTL.Milliseconds(),
+	args := append(make([]any, 0, 35), r.keys.tags[p], opMemo.Milliseconds(), r.opt.Policy.TTL.Milliseconds(),
 		r.opt.Policy.Absolute.Milliseconds(), r.opt.Policy.MaxPerUser,
 		hash.access, hash.device, s.IP, hash.userAgent, hash.authTime, len(hash.texts)/2)
-	args = append(appendEvent(args, &op), hash.texts...)
+	args = append(append(appendEvent(args, &op), r.keep), hash.texts...)
 	keys := []string{
 		r.keys.session(s.UserID, s.ID), r.keys.user(s.UserID), r.keys.events(p),
-		r.keys.op(s.UserID, op.ID), r.keys.seen(s.UserID),
+		r.keys.op(s.UserID, op.ID), r.keys.seen(s.UserID), r.keys.feed(p), r.keys.partitionMeta(p),
 	}
 	reply, err := sessionCreate.Run(ctx, r.db, keys, args...).StringSlice()
 	if err != nil {
@@ -260,10 +260,12 @@ func (r *Redis) Refresh(ctx context.Context, t session.Token, op session.Event) 
 	op.Action, op.Success, op.UserID, op.SessionID = session.ActionRefresh, true, t.UserID, t.SessionID
 
 	p := r.keys.partition(t.UserID)
-	args := appendEvent(append(make([]any, 0, 23), r.keys.tags[p], t.Generation, t.IssuedAt.Unix(),
+	args := appendEvent(append(make([]any, 0, 24), r.keys.tags[p], t.Generation, t.IssuedAt.Unix(),
 		r.opt.Policy.TTL.Milliseconds(), r.opt.Policy.Grace.Milliseconds(), r.bound.Load()), &op)
+	args = append(args, r.keep)
 	keys := []string{
 		r.keys.session(t.UserID, t.SessionID), r.keys.user(t.UserID), r.keys.events(p), r.keys.seen(t.UserID),
+		r.keys.feed(p), r.keys.partitionMeta(p),
 	}
 	reply, err := sessionRefresh.Run(ctx, r.db, keys, args...).StringSlice()
 	if err != nil {
@@ -325,8 +327,11 @@ func (r *Redis) Revoke(
 	defer cancel()
 	op.UserID, op.SessionID = userID, sid
 	p := r.keys.partition(userID)
-	args := appendEvent(append(make([]any, 0, 19), r.keys.tags[p], string(reason)), &op)
-	keys := []string{r.keys.session(userID, sid), r.keys.user(userID), r.keys.events(p), r.keys.seen(userID)}
+	args := append(appendEvent(append(make([]any, 0, 20), r.keys.tags[p], string(reason)), &op), r.keep)
+	keys := []string{
+		r.keys.session(userID, sid), r.keys.user(userID), r.keys.events(p), r.keys.seen(userID),
+		r.keys.feed(p), r.keys.partitionMeta(p),
+	}
 	reply, err := sessionRevoke.Run(ctx, r.db, keys, args...).StringSlice()
 	if err != nil {
 		return false, wrap("revoke session", err)
@@ -347,8 +352,10 @@ func (r *Redis) RevokeUser(
 	defer cancel()
 	op.UserID = userID
 	p := r.keys.partition(userID)
-	args := appendEvent(append(make([]any, 0, 20), r.keys.tags[p], string(reason), string(except)), &op)
-	keys := []string{r.keys.user(userID), r.keys.events(p), r.keys.seen(userID)}
+	args := append(appendEvent(append(make([]any, 0, 21), r.keys.tags[p], string(reason), string(except)), &op), r.keep)
+	keys := []string{
+		r.keys.user(userID), r.keys.events(p), r.keys.seen(userID), r.keys.feed(p), r.keys.partitionMeta(p),
+	}
 	reply, err := userRevoke.Run(ctx, r.db, keys, args...).StringSlice()
 	if err != nil {
 		return 0, time.Time{}, wrap("revoke user", err)

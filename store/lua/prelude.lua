@@ -63,6 +63,19 @@ local function ending(prefix, request, sid, why, note, hash, exp, at)
   return e
 end
 
+-- announce adds an ending to the feed of revocations. Each entry carries its
+-- number in the partition, counted in meta, so that a reader knows when one is
+-- missing, whatever has been trimmed or lost. keep is "<entries> <ms>": how many
+-- stay, about, and how long; after that no token of the session is good anyway.
+local function announce(feed, meta, keep, e, at)
+  local entries, ms = string.match(keep, '^(%d+) (%d+)$')
+  local n = text((tonumber(redis.call('HGET', meta, 'feed')) or 0) + 1)
+  local id = redis.call('XADD', feed, 'MAXLEN', '~', entries, '*', 'n', n, 'sid', e.sid, 'user', e.user,
+    'reason', e.ends, 'at', text(at), 'until', e.exp)
+  redis.call('HSET', meta, 'feed', n, 'feed_id', id)
+  redis.call('XTRIM', feed, 'MINID', '~', text(at - tonumber(ms)))
+end
+
 -- outlive sets the user's key to live as long as its longest-lived entry. GT
 -- would leave a fresh key without a TTL.
 local function outlive(key)

@@ -7,6 +7,8 @@
 -- KEYS[3]  stream  events    sg:{p}:events
 -- KEYS[4]  string  op        sg:{p}:op:<event id>    the answer, for a repeated call
 -- KEYS[5]  hash    seen      sg:{p}:seen:<user id>
+-- KEYS[6]  stream  feed      sg:{p}:feed
+-- KEYS[7]  hash    meta      sg:{p}:meta
 -- ARGV[1]  prefix of the partition, sg:{p}:
 -- ARGV[2]  lifetime of the op memo, ms
 -- ARGV[3]  time to live of the session, ms
@@ -14,7 +16,8 @@
 -- ARGV[5]  most sessions a user may have
 -- ARGV[6..11]  hash fields k, d, n, w, t and the number of texts, see store/doc.go; '' for none
 -- ARGV[12..28]  the event, values in the order of EVENT; exp and abs are filled in here
--- ARGV[29..]  texts too long for the hash: digest, text in turn
+-- ARGV[29] what the feed keeps: entries, ms
+-- ARGV[30..]  texts too long for the hash: digest, text in turn
 --
 -- Returns  {sid, "created", exp, abs, evicted, now}   Unix ms as strings, abs '' for none
 --          {sid, "stale"}   the event is older than half the memo's life, or from the
@@ -22,7 +25,7 @@
 -- Atomic; a repeated call returns the first answer and writes nothing, also when
 -- the session has ended since. Refused by Redis when memory is full (no flags).
 
-local bad = wrong_type({ 'hash', 'zset', 'stream', 'string', 'hash' })
+local bad = wrong_type({ 'hash', 'zset', 'stream', 'string', 'hash', 'stream', 'hash' })
 if bad then return bad end
 
 local prefix, e = ARGV[1], event(12)
@@ -61,7 +64,9 @@ for i = 1, over do
   local key = prefix .. 'session:' .. old
   local hash = redis.call('HMGET', key, 'u', 'a', 'k', 'd', 'n')
   if hash[1] then
-    append(KEYS[3], ending(prefix, e, old, 'evicted', '', hash, expiry[old], at))
+    local out = ending(prefix, e, old, 'evicted', '', hash, expiry[old], at)
+    append(KEYS[3], out)
+    announce(KEYS[6], KEYS[7], ARGV[29], out, at)
     redis.call('DEL', key)
     evicted = evicted + 1
   end
@@ -88,7 +93,7 @@ redis.call('ZADD', KEYS[2], e.exp, sid)
 outlive(KEYS[2])
 
 local horizon = e.abs ~= '' and e.abs or e.exp
-for i = 29, 28 + 2 * tonumber(ARGV[11]), 2 do
+for i = 30, 29 + 2 * tonumber(ARGV[11]), 2 do
   local key = prefix .. 'text:' .. ARGV[i]
   if redis.call('EXISTS', key) == 1 then
     redis.call('PEXPIREAT', key, horizon, 'GT')

@@ -6,6 +6,8 @@
 -- KEYS[2]  zset    user      sg:{p}:user:<user id>   member sid, score expiry (Unix ms)
 -- KEYS[3]  stream  events    sg:{p}:events
 -- KEYS[4]  hash    seen      sg:{p}:seen:<user id>
+-- KEYS[5]  stream  feed      sg:{p}:feed
+-- KEYS[6]  hash    meta      sg:{p}:meta
 -- ARGV[1]  prefix of the partition, sg:{p}:
 -- ARGV[2]  generation of the presented token
 -- ARGV[3]  iat of the presented token, Unix s
@@ -13,17 +15,18 @@
 -- ARGV[5]  grace of the previous token once its successor is in use, ms
 -- ARGV[6]  bytes of memory in use beyond which refresh is refused; 0 for no bound
 -- ARGV[7..23]  the event, values in the order of EVENT; device, sip, access, exp and abs are filled in here
+-- ARGV[24] what the feed keeps: entries, ms
 --
 -- Returns  {sid, "rotated", exp, now, field, value, …}   a new generation; then the whole hash
 --          {sid, "same", exp, now, field, value, …}      the successor again; nothing written
---          {sid, "reused"}       an older token: the session has been ended, both rows appended
+--          {sid, "reused"}       an older token: the session has been ended and announced, both rows appended
 --          {sid, "superseded"}   a token of a lineage that Redis lost: nothing written
 --          {sid, "absent"}       not live: nothing written
 --          {sid, "full"}         memory is nearly full: nothing written
 -- Atomic; repeating it with the same token is what "same" is for, so it needs no memo.
 -- allow-oom with a bound of its own: a full Redis should refuse logins first.
 
-local bad = wrong_type({ 'hash', 'zset', 'stream', 'hash' })
+local bad = wrong_type({ 'hash', 'zset', 'stream', 'hash', 'stream', 'hash' })
 if bad then return bad end
 
 local prefix, e, at = ARGV[1], event(7), now()
@@ -48,7 +51,9 @@ end
 if presented < current then
   e.ok, e.error, e.exp = '0', 'refresh_reused', text(tonumber(exp))
   append(KEYS[3], e)
-  append(KEYS[3], ending(prefix, e, sid, 'refresh_reused', '', hash, tonumber(exp), at))
+  local over = ending(prefix, e, sid, 'refresh_reused', '', hash, tonumber(exp), at)
+  append(KEYS[3], over)
+  announce(KEYS[5], KEYS[6], ARGV[24], over, at)
   redis.call('ZREM', KEYS[2], sid)
   redis.call('HDEL', KEYS[4], sid)
   redis.call('DEL', KEYS[1])
