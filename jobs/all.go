@@ -26,6 +26,7 @@ type liveStore interface {
 	eventSource
 	activitySource
 	liveness
+	announcer
 	fences
 	epochs
 	clockSource
@@ -71,7 +72,7 @@ func All(d Deps) ([]Job, error) {
 	}
 
 	at, now, count := d.Settings, d.Redis.Clock, d.Redis.Partitions()
-	closer := closer{live: d.Redis, fences: d.Redis, ledger: d.Postgres, now: now}
+	closer := closer{live: d.Redis, fences: d.Redis, feed: d.Redis, ledger: d.Postgres, now: now}
 	flush := &flush{
 		source: d.Redis, sink: d.Postgres, partitions: count, batch: at.FlushBatch,
 		now: now, log: d.Log, metrics: flushed,

@@ -40,6 +40,12 @@ type endings interface {
 	CloseMissing(ctx context.Context, ids []session.ID, lookedAt time.Time) (closed int, err error)
 }
 
+// announcer tells caches that sessions have ended, as store.Redis does.
+type announcer interface {
+	// Announce may be repeated: who is told twice forgets a session twice.
+	Announce(ctx context.Context, gone []session.Session, reason session.EndReason) error
+}
+
 const (
 	lookPage = 500 // sessions asked about in one go
 	// maxMissing bounds what one run keeps in mind. The rest is the next run's.
@@ -57,21 +63,25 @@ const (
 //  2. fence: note where the partition's events end now, after the look. Whatever
 //     made the session go missing before the look has its event before the fence.
 //  3. wait until the flush has passed the fence.
-//  4. close: lock the row, read it again, decide from what it says now.
+//  4. announce those that were not due yet, for nobody else has: caches of answers
+//     may still hold them. Before the close, so that a crash in between announces
+//     them twice rather than never.
+//  5. close: lock the row, read it again, decide from what it says now.
 //
 // If the partition turns out to hold other data than at the look (its epoch has
 // changed), what was seen there is thrown away.
 type closer struct {
 	live   liveness
 	fences fences
+	feed   announcer
 	ledger endings
 	now    func() time.Time // Redis's clock, by which keys expire
 }
 
 // A sighting is what one look at Redis found.
 type sighting struct {
-	at      time.Time            // not before the look: what expired until then expired in good order
-	missing map[int][]session.ID // by partition
+	at      time.Time                 // not before the look: what expired until then expired in good order
+	missing map[int][]session.Session // by partition; ID, UserID and ExpiresAt
 }
 
 func (s sighting) count() (n int) {
@@ -87,19 +97,19 @@ func (c *closer) look(ctx context.Context, page []session.Session) (sighting, er
 	if err != nil {
 		return sighting{}, fmt.Errorf("look for %d sessions: %w", len(page), err)
 	}
-	users := make(map[session.ID]string, len(page))
+	known := make(map[session.ID]session.Session, len(page))
 	for _, s := range page {
-		users[s.ID] = s.UserID
+		known[s.ID] = session.Session{ID: s.ID, UserID: s.UserID, ExpiresAt: s.ExpiresAt}
 	}
-	seen := sighting{at: c.now(), missing: make(map[int][]session.ID)}
+	seen := sighting{at: c.now(), missing: make(map[int][]session.Session)}
 	for _, id := range ids {
-		p := c.live.PartitionOf(users[id])
-		seen.missing[p] = append(seen.missing[p], id)
+		p := c.live.PartitionOf(known[id].UserID)
+		seen.missing[p] = append(seen.missing[p], known[id])
 	}
 	return seen, nil
 }
 
-// close carries out steps 2 to 4 for what the looks found, and returns how many
+// close carries out steps 2 to 5 for what the looks found, and returns how many
 // sessions it ended. wanted gives the epoch that a partition must have; a
 // partition that is not in it may have any.
 func (c *closer) close(ctx context.Context, seen []sighting, wanted map[int]string) (done int, err error) {
@@ -155,13 +165,25 @@ func (c *closer) wait(ctx context.Context, f store.Fence, wanted map[int]string)
 func (c *closer) end(ctx context.Context, seen []sighting, partitions map[int]bool) (done int, err error) {
 	for _, s := range seen {
 		var ids []session.ID
+		var early []session.Session
 		for p, missing := range s.missing {
-			if partitions[p] {
-				ids = append(ids, missing...)
+			if !partitions[p] {
+				continue
+			}
+			for _, m := range missing {
+				ids = append(ids, m.ID)
+				if m.ExpiresAt.After(s.at) {
+					early = append(early, m)
+				}
 			}
 		}
 		if len(ids) == 0 {
 			continue
+		}
+		if len(early) > 0 {
+			if err := c.feed.Announce(ctx, early, session.EndRemoved); err != nil {
+				return done, fmt.Errorf("announce %d sessions: %w", len(early), err)
+			}
 		}
 		n, err := c.ledger.CloseMissing(ctx, ids, s.at)
 		done += n

@@ -149,7 +149,7 @@ func (w *world) flushAll() {
 }
 
 func (w *world) closer() closer {
-	return closer{live: w.redis, fences: w.redis, ledger: w.postgres, now: w.redis.Clock}
+	return closer{live: w.redis, fences: w.redis, feed: w.redis, ledger: w.postgres, now: w.redis.Clock}
 }
 
 func (w *world) sweep() *sweep {
