@@ -75,6 +75,7 @@ func testConfig(redisURL, postgresURL string) config.Config {
 	cfg.Clients = []config.Client{
 		{ID: "api gateway", SecretsSHA256: secrets, Allow: []string{config.AllowIntrospect}},
 		{ID: "shop", SecretsSHA256: secrets, Allow: []string{config.AllowSessions}},
+		{ID: "cache", SecretsSHA256: secrets, Allow: []string{config.AllowFeed}},
 	}
 	return cfg
 }

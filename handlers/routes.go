@@ -18,6 +18,7 @@ type API struct {
 	MySessions MySessions
 	MyLogs     MyLogs
 	Introspect Introspect
+	Feed       Revocations
 	WellKnown  WellKnown
 	Health     Health
 	Metrics    http.Handler
@@ -30,11 +31,16 @@ type Guards struct {
 	Signed       gin.HandlerFunc // a token of ours whose time is not up; its session may have ended
 	Backend      gin.HandlerFunc // a client that may open sessions
 	Introspector gin.HandlerFunc // a client that may introspect; the form has been read
+	FeedReader   gin.HandlerFunc // a client that may read the feed of revocations
 }
 
 // Quiet are the routes that are asked on every request of somebody else, or all
 // the time by machines: not worth a log line while all is well.
-var Quiet = []string{"/sessions/status", "/oauth2/introspect", "/livez", "/readyz", "/metrics"}
+var Quiet = []string{"/sessions/status", "/oauth2/introspect", "/revocations", "/livez", "/readyz", "/metrics"}
+
+// Long are the routes that may take longer than other requests, and see to it
+// themselves that they end.
+var Long = []string{"/revocations"}
 
 // route is a line of the table. GET stands for HEAD as well.
 type route struct {
@@ -58,6 +64,8 @@ func (a *API) routes(g Guards) []route {
 
 		{post, "/oauth2/introspect", g.Introspector, a.Introspect.Handle}, // RFC 7662
 		{get, "/.well-known/jwks.json", nil, a.WellKnown.JWKS},            // RFC 7517 §5
+
+		{get, "/revocations", g.FeedReader, a.Feed.Handle},
 
 		{get, "/livez", nil, a.Health.Live},
 		{get, "/readyz", nil, a.Health.Ready},

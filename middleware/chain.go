@@ -13,6 +13,7 @@ type Options struct {
 	Metrics   *Metrics
 	Addresses *Addresses
 	Quiet     []string      // routes whose successes are logged at debug level only
+	Long      []string      // routes that may take longer than Timeout
 	BodyBytes int64         // longest body
 	Timeout   time.Duration // of one request
 }
@@ -24,7 +25,7 @@ func Chain(o Options) []gin.HandlerFunc {
 		SecureHeaders(),
 		o.Metrics.Observe(),
 		AccessLog(o.Log, o.Addresses, o.Quiet),
-		Deadline(o.Timeout),
+		Deadline(o.Timeout, o.Long),
 		Recover(), // within all of these: they see the 500, and its context is not yet canceled
 		LimitBody(o.BodyBytes),
 	}

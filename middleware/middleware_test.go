@@ -143,7 +143,7 @@ func TestLimitBody(t *testing.T) {
 
 func TestDeadline(t *testing.T) {
 	engine := gin.New()
-	engine.Use(Deadline(time.Millisecond))
+	engine.Use(Deadline(time.Millisecond, []string{"/long"}))
 	engine.GET("/x", func(c *gin.Context) {
 		<-c.Request.Context().Done()
 		problem.Write(c, c.Request.Context().Err())
@@ -153,6 +153,13 @@ func TestDeadline(t *testing.T) {
 	if rec.Code != http.StatusServiceUnavailable || rec.Header().Get("Retry-After") == "" {
 		t.Errorf("%d %s", rec.Code, rec.Body)
 	}
+
+	engine.GET("/long", func(c *gin.Context) {
+		if _, bounded := c.Request.Context().Deadline(); bounded {
+			t.Error("a long route has the deadline of the others")
+		}
+	})
+	engine.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/long", nil))
 }
 
 func TestRecover(t *testing.T) {

@@ -56,6 +56,8 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger, ready func(ne
 
 	srv := newServer(cfg.HTTP, g.handler, log)
 	down.push("http server", func(ctx context.Context) error { return shutdown(ctx, srv) })
+	// The server waits for all answers, and some of them wait for something to happen.
+	down.push("streams", func(context.Context) error { g.end(); return nil })
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(ln) }()
 	log.InfoContext(ctx, "listening", "addr", ln.Addr().String())

@@ -28,6 +28,7 @@ type gateway struct {
 	reg *prometheus.Registry
 
 	redis    *store.Redis
+	feed     *store.Feed
 	postgres *store.Postgres
 	schema   *schema
 	tracker  *jobs.Tracker
@@ -39,6 +40,8 @@ type gateway struct {
 	logins   *login.Service
 
 	draining atomic.Bool
+	ending   context.Context // done when answers that wait have to end
+	end      context.CancelFunc
 	handler  http.Handler
 }
 
@@ -46,10 +49,12 @@ type gateway struct {
 // down what stops them. addr is where this gateway listens.
 func build(ctx context.Context, cfg config.Config, log *slog.Logger, addr string, down *stack) (*gateway, error) {
 	g := &gateway{cfg: cfg, log: log, reg: telemetry.NewRegistry()}
+	g.ending, g.end = context.WithCancel(context.WithoutCancel(ctx))
 	for _, part := range []func() error{
 		g.buildKeys, // what can be wrong with the configuration comes first
 		func() error { return g.openPostgres(down) },
 		func() error { return g.openRedis(ctx, addr, down) },
+		func() error { return g.openFeed(down) },
 		g.buildTokens,
 		g.buildLogins,
 		func() error { return g.startJobs(down) },
@@ -110,9 +115,10 @@ func (g *gateway) openRedis(ctx context.Context, addr string, down *stack) error
 		Partitions: g.cfg.Redis.Partitions,
 		Policy:     policyOf(g.cfg.Sessions),
 		// The same after a restart, so that it goes on with what it had read.
-		Instance:  host + " " + addr,
-		ClaimIdle: g.cfg.Jobs.ClaimIdle,
-		Log:       g.log,
+		Instance:   host + " " + addr,
+		ClaimIdle:  g.cfg.Jobs.ClaimIdle,
+		FeedLength: g.cfg.Feed.MaxEntries,
+		Log:        g.log,
 	}
 	retry := time.NewTicker(redisRetry)
 	defer retry.Stop()

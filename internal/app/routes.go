@@ -46,12 +46,14 @@ func (g *gateway) buildHandler() error {
 		Quiet:     handlers.Quiet,
 		BodyBytes: int64(g.cfg.HTTP.MaxBodyBytes),
 		Timeout:   g.cfg.HTTP.RequestTimeout,
+		Long:      handlers.Long,
 	})
 	g.handler, err = handlers.NewEngine(chain, api, handlers.Guards{
 		Live:         auth.Live(),
 		Signed:       auth.Signed(),
 		Backend:      clients.Basic(config.AllowSessions),
 		Introspector: clients.OAuth(config.AllowIntrospect),
+		FeedReader:   clients.Basic(config.AllowFeed),
 	})
 	return err
 }
@@ -78,6 +80,7 @@ func (g *gateway) api(from *middleware.Addresses) (*handlers.API, error) {
 			Tokens: g.verifier, Sessions: g.redis, Activity: g.tracker,
 			Issuer: g.cfg.Tokens.Issuer, Audience: g.cfg.Tokens.Audience, Now: now,
 		},
+		Feed:      handlers.Revocations{Feed: g.feed, Heartbeat: g.cfg.Feed.Heartbeat, Ending: g.ending},
 		WellKnown: keys,
 		Health: handlers.Health{
 			Redis: g.redis, Postgres: g.postgres, Degraded: g.degraded, Draining: g.draining.Load,

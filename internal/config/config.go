@@ -29,6 +29,7 @@ type Config struct {
 	Passwords Passwords `koanf:"passwords"`
 	Audit     Audit     `koanf:"audit"`
 	Clients   []Client  `koanf:"clients"`
+	Feed      Feed      `koanf:"feed"`
 	Jobs      Jobs      `koanf:"jobs"`
 	Log       Log       `koanf:"log"`
 }
@@ -107,6 +108,7 @@ type Audit struct {
 const (
 	AllowIntrospect = "introspect" // POST /oauth2/introspect
 	AllowSessions   = "sessions"   // POST /sessions
+	AllowFeed       = "feed"       // GET /revocations
 )
 
 // Client is a program that calls the gateway with credentials of its own
@@ -114,7 +116,14 @@ const (
 type Client struct {
 	ID            string   `koanf:"id"`
 	SecretsSHA256 []string `koanf:"secrets_sha256"` // hex; any of them is accepted
-	Allow         []string `koanf:"allow"`          // AllowIntrospect, AllowSessions
+	Allow         []string `koanf:"allow"`          // AllowIntrospect, AllowSessions, AllowFeed
+}
+
+// Feed is the feed of revocations.
+type Feed struct {
+	MaxEntries int           `koanf:"max_entries"` // that Redis keeps, by partition
+	MaxReaders int           `koanf:"max_readers"` // of one gateway
+	Heartbeat  time.Duration `koanf:"heartbeat"`   // of an event stream
 }
 
 // Jobs is when the background work runs. Schedules are as in cron(8), or
@@ -171,6 +180,7 @@ func Default() Config {
 		},
 		Passwords: Passwords{MemoryKiB: 19456, Iterations: 2, Parallelism: 1, MaxWait: 2 * time.Second},
 		Clients:   []Client{},
+		Feed:      Feed{MaxEntries: 100_000, MaxReaders: 10_000, Heartbeat: 15 * time.Second},
 		Jobs: Jobs{
 			Flush:               "@every 1s",
 			FlushBatch:          1000,

@@ -22,6 +22,7 @@ func (c Config) Validate() error {
 	v.passwords(c.Passwords)
 	v.secret("audit.fingerprint_key", c.Audit.FingerprintKey, c.Tokens.Secret)
 	v.clients(c.Clients)
+	v.feed(c.Feed)
 	v.jobs(c.Jobs)
 	v.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	v.oneOf("log.format", c.Log.Format, "json", "text")
@@ -148,6 +149,12 @@ func (v *validator) passwords(p Passwords) {
 	v.count("passwords.parallelism", p.Parallelism, 1, 64)
 	v.count("passwords.concurrency", p.Concurrency, 0, 1024)
 	v.duration("passwords.max_wait", p.MaxWait, 0, time.Minute)
+}
+
+func (v *validator) feed(f Feed) {
+	v.count("feed.max_entries", f.MaxEntries, 1000, 10_000_000)
+	v.count("feed.max_readers", f.MaxReaders, 1, 1_000_000)
+	v.duration("feed.heartbeat", f.Heartbeat, time.Second, time.Minute)
 }
 
 func (v *validator) jobs(j Jobs) {
