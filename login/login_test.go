@@ -268,7 +268,8 @@ func TestLoginWhenAStoreFails(t *testing.T) {
 		{"the log of a disabled user", func(w *world) { w.appendErr = down }, request("gone", password), 1, []string{"find", "append"}},
 		{
 			"sessions", func(w *world) { w.createErr = fmt.Errorf("store: %w: %w", session.ErrUnavailable, down) },
-			request("old", password), 1, []string{"find", "create"},
+			request("old", password), 1,
+			[]string{"find", "create"},
 		},
 	}
 	for _, tt := range tests {
