@@ -209,6 +209,7 @@ func TestKilledBeforeCommit(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
 	g := s.start(t)
+	g.ran(t, "partitions") // wants the table to itself
 	id := newID()
 	g.open(t, id)
 	s.logged(t, id, "login")
@@ -268,6 +269,7 @@ func TestKilledBeforeAcknowledgement(t *testing.T) {
 	t.Parallel()
 	s, _ := ownRedis(t)
 	g := s.start(t)
+	g.ran(t, "partitions")
 	id := newID()
 	token := g.open(t, id).AccessToken
 	g.open(t, id)

@@ -159,7 +159,7 @@ func wantInvalid(tb testing.TB, v *Verifier, raw string) {
 	if len(err.Error()) > 120 || strings.ContainsAny(err.Error(), "\r\n\x00") {
 		tb.Errorf("the reason is not fit for a log: %q", err)
 	}
-	for _, part := range strings.Split(raw, ".") {
+	for part := range strings.SplitSeq(raw, ".") {
 		if len(part) > 12 && strings.Contains(err.Error(), part) {
 			tb.Errorf("the reason quotes the token: %q", err)
 		}
