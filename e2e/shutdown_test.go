@@ -21,7 +21,7 @@ import (
 func TestShutdownUnderLoad(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
-	g := s.start(t, "SESSIONGATE_HTTP_DRAIN_DELAY=1s")
+	g := s.start(t, "SESSIONGATE_HTTP_DRAIN_DELAY=5s")
 	ctx, drained := context.WithCancel(t.Context())
 	var clients sync.WaitGroup
 	var mu sync.Mutex

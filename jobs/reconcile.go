@@ -54,6 +54,8 @@ var errTooManyMissing = errors.New("too many sessions are missing in Redis, none
 //   - A partition is left alone unless its epoch is the one that Postgres has
 //     recorded. A new epoch is recorded once it is a session's lifetime old: what
 //     was lost with the old one has been swept as expired by then.
+//   - A session that began before the epoch did was lost with the data before it,
+//     not removed, also where no epoch had been recorded yet. It is the sweep's.
 //   - If more than maxMissing of all sessions looked at in a pass are missing,
 //     nothing is closed. So a pass first looks at everything, and remembers no
 //     more than it may close in one go; the rest is the next pass's. An alarm ends
@@ -86,12 +88,22 @@ func (r *reconcile) Run(ctx context.Context) (done int, err error) {
 	if tooMany {
 		return 0, fmt.Errorf("%d of %d sessions, allowed is a share of %v: %w", missing, looked, r.maxMissing, errTooManyMissing)
 	}
-	return r.close(ctx, seen, trusted)
+	wanted := make(map[int]string, len(trusted))
+	for p, l := range trusted {
+		wanted[p] = l.epoch
+	}
+	return r.close(ctx, seen, wanted)
+}
+
+// life is an epoch of a partition's data.
+type life struct {
+	epoch string
+	since time.Time
 }
 
 // trusted returns the epochs of the partitions that may be reconciled.
-func (r *reconcile) trusted(ctx context.Context) (map[int]string, error) {
-	trusted := make(map[int]string, r.partitions)
+func (r *reconcile) trusted(ctx context.Context) (map[int]life, error) {
+	trusted := make(map[int]life, r.partitions)
 	for p := range r.partitions {
 		epoch, since, err := r.epochs.Epoch(ctx, p)
 		if err != nil {
@@ -111,14 +123,14 @@ func (r *reconcile) trusted(ctx context.Context) (map[int]string, error) {
 				return nil, fmt.Errorf("partition %d: record epoch: %w", p, err)
 			}
 		}
-		trusted[p] = epoch
+		trusted[p] = life{epoch, since}
 	}
 	r.halt(haltEpoch, len(trusted) < r.partitions)
 	return trusted, nil
 }
 
 // pass looks at every active session of the trusted partitions.
-func (r *reconcile) pass(ctx context.Context, trusted map[int]string) (seen []sighting, looked, missing int, err error) {
+func (r *reconcile) pass(ctx context.Context, trusted map[int]life) (seen []sighting, looked, missing int, err error) {
 	kept := 0
 	for after := session.ID(""); ; {
 		rows, err := r.rows.Active(ctx, after, r.page)
@@ -144,11 +156,12 @@ func (r *reconcile) pass(ctx context.Context, trusted map[int]string) (seen []si
 }
 
 // candidates returns those of the rows that reconcile may judge.
-func (r *reconcile) candidates(rows []session.Session, trusted map[int]string) []session.Session {
+func (r *reconcile) candidates(rows []session.Session, trusted map[int]life) []session.Session {
 	soon := r.now().Add(nearExpiry)
 	var judged []session.Session
 	for _, s := range rows {
-		if _, ok := trusted[r.live.PartitionOf(s.UserID)]; ok && s.ExpiresAt.After(soon) {
+		l, ok := trusted[r.live.PartitionOf(s.UserID)]
+		if ok && s.ExpiresAt.After(soon) && !s.CreatedAt.Before(l.since) {
 			judged = append(judged, s)
 		}
 	}
