@@ -32,7 +32,8 @@
 //	r  when the current generation began, Unix ms; absent for generation 0
 //	s  "1" once the current token has been seen in use; absent before
 //	a  absolute deadline, Unix s; absent for none
-//	k  client id, scope and authentication methods, tab-separated; text or reference
+//	k  client id, scope, authentication methods, username and roles, tab-separated,
+//	   without the empty ones at its end; text or reference
 //	d  device: name, or name, platform and id, tab-separated; text or reference
 //	n  IP address at login
 //	w  user agent at login; text or reference

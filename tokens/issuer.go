@@ -104,6 +104,8 @@ func (i *Issuer) claims(t *session.Token) claims {
 		Scope:      t.Scope,
 		Generation: t.Generation,
 		AMR:        t.AMR,
+		Username:   t.Username,
+		Roles:      t.Roles,
 	}
 	if !t.AuthTime.IsZero() {
 		c.AuthTime = t.AuthTime.Unix()

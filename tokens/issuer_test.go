@@ -21,7 +21,7 @@ func TestSignIsStable(t *testing.T) {
 	const wantPayload = `{"iss":"https://login.example.com","sub":"user-42","aud":"https://api.example.com",` +
 		`"exp":1772368200,"iat":1772366400,"jti":"YmFzZTY0dXJsIG9mIDE2IGI",` +
 		`"sid":"019ca9b0-c800-7abc-8def-0123456789ab","client_id":"sessiongate","scope":"openid profile",` +
-		`"auth_time":1772362800,"gen":3,"amr":["pwd","otp"]}`
+		`"auth_time":1772362800,"gen":3,"amr":["pwd","otp"],"preferred_username":"ana@example.com","roles":["admin","billing:read"]}`
 	eachKey(t, func(t *testing.T, key *Key) {
 		issuer, _, _ := pair(t, key)
 		raw := must(issuer.Sign(testToken()))
@@ -49,9 +49,10 @@ func TestSignLeavesOutWhatIsEmpty(t *testing.T) {
 	issuer, verifier, _ := pair(t, testKeys[HS256])
 	token := testToken()
 	token.Scope, token.AMR, token.AuthTime, token.Generation = "", nil, time.Time{}, 0
+	token.Username, token.Roles = "", nil
 	raw := must(issuer.Sign(token))
 	payload := decodeSegment(t, strings.Split(raw, ".")[1])
-	for _, name := range []string{"scope", "amr", "auth_time"} {
+	for _, name := range []string{"scope", "amr", "auth_time", "preferred_username", "roles"} {
 		if strings.Contains(payload, `"`+name+`"`) {
 			t.Errorf("%s is there: %s", name, payload)
 		}
@@ -77,6 +78,9 @@ func TestSignRefusesWhatVerifyWould(t *testing.T) {
 		{"a client that is not UTF-8", func(t *session.Token) { t.ClientID = "\xff" }},
 		{"a scope that is not UTF-8", func(t *session.Token) { t.Scope = "\xff" }},
 		{"an amr that is not UTF-8", func(t *session.Token) { t.AMR = []string{"\xff"} }},
+		{"a username with a line break", func(t *session.Token) { t.Username = "a\nb" }},
+		{"a username that is not UTF-8", func(t *session.Token) { t.Username = "\xff" }},
+		{"a role with a comma", func(t *session.Token) { t.Roles = []string{"user,admin"} }},
 		{"an empty amr value", func(t *session.Token) { t.AMR = []string{""} }},
 		{"a negative generation", func(t *session.Token) { t.Generation = -1 }},
 		{"no exp", func(t *session.Token) { t.ExpiresAt = time.Time{} }},
@@ -184,6 +188,13 @@ func drawToken(t *rapid.T, now time.Time) session.Token {
 	}
 	if amr := rapid.SliceOfN(text, 0, 3).Draw(t, "amr"); len(amr) > 0 {
 		token.AMR = amr
+	}
+	if rapid.Bool().Draw(t, "with a name") {
+		token.Username = text.Filter(func(s string) bool { return session.CheckUsername(s) == nil }).Draw(t, "preferred_username")
+	}
+	roles := rapid.SliceOfN(rapid.StringMatching("[a-zA-Z0-9._:/@+-]{1,20}"), 0, 3).Draw(t, "roles")
+	if len(roles) > 0 {
+		token.Roles = roles
 	}
 	return token
 }

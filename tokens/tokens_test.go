@@ -61,6 +61,8 @@ func testToken() session.Token {
 		ClientID:   "sessiongate",
 		Scope:      "openid profile",
 		AMR:        []string{"pwd", "otp"},
+		Username:   "ana@example.com",
+		Roles:      []string{"admin", "billing:read"},
 		Generation: 3,
 		IssuedAt:   born,
 		ExpiresAt:  born.Add(30 * time.Minute),
@@ -125,6 +127,7 @@ func goodClaims() map[string]any {
 		"jti": "YmFzZTY0dXJsIG9mIDE2IGI", "sid": "019ca9b0-c800-7abc-8def-0123456789ab",
 		"client_id": "sessiongate", "scope": "openid profile", "gen": 3,
 		"auth_time": born.Add(-time.Hour).Unix(), "amr": []string{"pwd", "otp"},
+		"preferred_username": "ana@example.com", "roles": []string{"admin", "billing:read"},
 	}
 }
 

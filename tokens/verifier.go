@@ -41,7 +41,7 @@ func NewVerifier(keys *Keyring, o Options) (*Verifier, error) {
 // reason for the log; it holds nothing of the token. It is
 // session.ErrTokenExpired, and the Token is returned with it, when everything
 // but the time is right: only such a token may be called expired. No other
-// error occurs. The Token's AMR is shared and must not be changed.
+// error occurs. The Token's AMR and Roles are shared and must not be changed.
 //
 // It asks no store. Whether the session lives is another question.
 func (v *Verifier) Verify(raw string) (session.Token, error) {
