@@ -1,7 +1,14 @@
 package tokens
 
 import (
+	"crypto"
+	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"encoding/asn1"
+	"errors"
+	"math/big"
 	"reflect"
 	"strings"
 	"testing"
@@ -37,7 +44,12 @@ func TestSignIsStable(t *testing.T) {
 
 		other, _, _ := pair(t, key)
 		for range 3 {
-			if again := must(other.Sign(testToken())); again != raw {
+			again := must(other.Sign(testToken()))
+			if key.Algorithm() == ES256 { // no two signatures are alike; the claims are
+				dot := strings.LastIndexByte(raw, '.')
+				again = again[:dot] + raw[dot:]
+			}
+			if again != raw {
 				t.Fatalf("signed again it is\n%s, want\n%s", again, raw)
 			}
 		}
@@ -203,16 +215,120 @@ func drawToken(t *rapid.T, now time.Time) session.Token {
 // else of ours.
 func TestForeignVerifierWithJWKS(t *testing.T) {
 	t.Parallel()
-	issuer, _, c := pair(t, testKeys[EdDSA])
-	set := issuer.keys.JWKS()
+	eachKey(t, func(t *testing.T, key *Key) {
+		if key.Algorithm() != HS256 {
+			foreignVerifies(t, key)
+		}
+	})
+}
+
+func foreignVerifies(t *testing.T, key *Key) {
+	issuer, _, c := pair(t, key)
+	set := issuer.keys.JWKS(c.t)
 	raw := must(issuer.Sign(testToken()))
 	parsed, err := jwt.NewParser(jwt.WithTimeFunc(c.now)).Parse(raw, func(token *jwt.Token) (any, error) {
 		if token.Header["kid"] != set.Keys[0].ID || token.Header["alg"] != set.Keys[0].Algorithm {
 			t.Errorf("header is %v", token.Header)
 		}
-		return ed25519.PublicKey(decodeSegment(t, set.Keys[0].X)), nil
+		return publicOf(t, set.Keys[0]), nil
 	})
 	if err != nil || !parsed.Valid {
 		t.Errorf("got %v, %v", parsed, err)
 	}
+}
+
+// publicOf reads a JWK as a stranger would.
+func publicOf(tb testing.TB, k JWK) crypto.PublicKey {
+	tb.Helper()
+	number := func(s string) *big.Int { return new(big.Int).SetBytes([]byte(decodeSegment(tb, s))) }
+	switch k.KeyType {
+	case "OKP":
+		return ed25519.PublicKey(decodeSegment(tb, k.X))
+	case "EC":
+		point := "\x04" + decodeSegment(tb, k.X) + decodeSegment(tb, k.Y)
+		return must(ecdsa.ParseUncompressedPublicKey(elliptic.P256(), []byte(point)))
+	case "RSA":
+		return &rsa.PublicKey{N: number(k.N), E: int(number(k.E).Int64())}
+	}
+	tb.Fatalf("a %s key", k.KeyType)
+	return nil
+}
+
+// RFC 9701 §5: typ, iss, aud, iat and the answer as a member of its own; and
+// nobody takes it for an access token.
+func TestSignIntrospection(t *testing.T) {
+	t.Parallel()
+	eachKey(t, func(t *testing.T, key *Key) {
+		issuer, verifier, c := pair(t, key)
+		answer := map[string]any{"active": true, "sub": "user-42"}
+		raw, err := issuer.SignIntrospection("api gateway", answer, c.t)
+		if key.Algorithm() == HS256 {
+			if !errors.Is(err, ErrSymmetric) || raw != "" {
+				t.Errorf("%q, %v", raw, err)
+			}
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		parts := strings.Split(raw, ".")
+		wantHeader := `{"alg":"` + key.Algorithm() + `","kid":"` + key.ID() + `","typ":"token-introspection+jwt"}`
+		if got := decodeSegment(t, parts[0]); got != wantHeader {
+			t.Errorf("header %s, want %s", got, wantHeader)
+		}
+		want := `{"iss":"https://login.example.com","aud":"api gateway","iat":1772366460,` +
+			`"token_introspection":{"active":true,"sub":"user-42"}}`
+		if got := decodeSegment(t, parts[1]); got != want {
+			t.Errorf("payload %s, want %s", got, want)
+		}
+		signature := []byte(decodeSegment(t, parts[2]))
+		if err := jwt.GetSigningMethod(key.Algorithm()).Verify(parts[0]+"."+parts[1], signature, testPublics[key.Algorithm()]); err != nil {
+			t.Error(err)
+		}
+		wantInvalid(t, verifier, raw)
+		// Nor does one pass that says all that a token says.
+		sly, err := key.jws(key.answer, []byte(toJSON(t, goodClaims())))
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantInvalid(t, verifier, sly)
+		if _, err := issuer.SignIntrospection("", answer, c.t); err == nil {
+			t.Error("an answer to nobody was signed")
+		}
+		if _, err := issuer.SignIntrospection("a", func() {}, c.t); err == nil {
+			t.Error("something without a form was signed")
+		}
+	})
+}
+
+// ES256 signs the same token otherwise each time; it says the same, and nobody
+// can make a second text of one.
+func TestES256(t *testing.T) {
+	t.Parallel()
+	key := testKeys[ES256]
+	issuer, verifier, _ := pair(t, key)
+	for range 20 {
+		raw := must(issuer.Sign(testToken()))
+		got, err := verifier.Verify(raw)
+		if err != nil || !reflect.DeepEqual(got, testToken()) {
+			t.Fatalf("%+v, %v", got, err)
+		}
+		dot := strings.LastIndexByte(raw, '.')
+		signature := []byte(decodeSegment(t, raw[dot+1:]))
+		s := new(big.Int).SetBytes(signature[32:])
+		s.Sub(orderP256, s).FillBytes(signature[32:])
+		other := raw[:dot+1] + encode(string(signature))
+		if err := jwt.SigningMethodES256.Verify(raw[:dot], signature, testPublics[ES256]); err != nil {
+			t.Fatalf("not the other signature: %v", err)
+		}
+		wantInvalid(t, verifier, other)
+		der, err := asn1.Marshal(struct{ R, S *big.Int }{new(big.Int).SetBytes(signature[:32]), s})
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantInvalid(t, verifier, raw[:dot+1]+encode(string(der)))
+	}
+	zero := must(issuer.Sign(testToken()))
+	dot := strings.LastIndexByte(zero, '.')
+	wantInvalid(t, verifier, zero[:dot+1]+encode(string(make([]byte, 64)))) // CVE-2022-21449
 }
