@@ -18,6 +18,7 @@
 //	sg:{p}:meta            hash     epoch, epoch_at: which life of the data this is;
 //	                                feed, feed_id: number and id of the feed's last entry
 //	sg:meta                hash     partitions, schema
+//	sg:keys                hash     kid → signing key, sealed; a copy of Postgres's, no TTL
 //
 // A session is valid only while its own key exists and the user's zset lists it,
 // so deleting either ends it. Only login and refresh ever create or extend one.
