@@ -48,6 +48,8 @@ func (h *Backend) Handle(c *gin.Context) {
 		"user_agent":  takeClean(&s.UserAgent, session.MaxUserAgentBytes),
 		"scope":       takeScope(&s.Scope),
 		"amr":         takeMethods(&s.AMR),
+		"username":    takeUsername(&s.Username),
+		"roles":       takeRoles(&s.Roles),
 	})
 	if err == nil && s.UserID == "" {
 		err = &problem.Invalid{Field: "user_id", Reason: "must not be empty"}
@@ -142,6 +144,37 @@ func takeMethods(to *[]string) func(value) error {
 			if len(m) > maxMethodBytes || !isMethod(m) {
 				return v.invalid(fmt.Sprintf("must hold names of 1 to %d letters, digits, '.', '_' and '-'", maxMethodBytes))
 			}
+		}
+		*to = list
+		return nil
+	}
+}
+
+// takeUsername reads what the user goes by. As it names somebody, it is refused
+// or kept as it is.
+func takeUsername(to *string) func(value) error {
+	return func(v value) error {
+		s, err := v.text()
+		if err != nil {
+			return err
+		}
+		if err := session.CheckUsername(s); err != nil {
+			return v.invalid(err.Error())
+		}
+		*to = s
+		return nil
+	}
+}
+
+// takeRoles reads what the user may do (RFC 9068 §2.2.3.1).
+func takeRoles(to *[]string) func(value) error {
+	return func(v value) error {
+		list, err := v.texts(session.MaxRoles)
+		if err != nil {
+			return err
+		}
+		if err := session.CheckRoles(list); err != nil {
+			return v.invalid(err.Error())
 		}
 		*to = list
 		return nil

@@ -21,7 +21,8 @@ func TestRouting(t *testing.T) {
 		"/sessions/login": "POST", "/sessions": "POST", "/sessions/status": "GET, HEAD", "/sessions/my-sessions": "GET, HEAD",
 		"/sessions/my-sessions/" + sid: "DELETE", "/sessions/my-session-logs": "GET, HEAD", "/sessions/refresh": "POST",
 		"/sessions/logout": "POST", "/sessions/logout-all": "POST", "/oauth2/introspect": "POST",
-		"/.well-known/jwks.json": "GET, HEAD", "/livez": "GET, HEAD", "/readyz": "GET, HEAD", "/metrics": "GET, HEAD",
+		"/.well-known/jwks.json": "GET, HEAD", "/.well-known/oauth-authorization-server": "GET, HEAD",
+		"/.well-known/openid-configuration": "GET, HEAD", "/livez": "GET, HEAD", "/readyz": "GET, HEAD", "/metrics": "GET, HEAD",
 	}
 	for path, want := range allowed {
 		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW"} {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/sessiongate/sessiongate/login"
 	"github.com/sessiongate/sessiongate/session"
+	"github.com/sessiongate/sessiongate/tokens"
 )
 
 var noon = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
@@ -87,10 +88,6 @@ func engineOn(t *testing.T, err error, change func(*API)) *gin.Engine {
 	f, now := failing{err}, func() time.Time { return noon }
 	origin := func(*http.Request) session.Origin { return session.Origin{IP: "203.0.113.7"} }
 	grant := &Grant{Tokens: f, Policy: session.Policy{TTL: time.Hour}, Now: now}
-	keys, errKeys := NewWellKnown(struct{}{})
-	if errKeys != nil {
-		t.Fatal(errKeys)
-	}
 	api := &API{
 		Login:      Login{Service: f, Origin: origin, Grant: grant},
 		Backend:    Backend{Sessions: f, Client: func(context.Context) string { return "shop" }, Grant: grant},
@@ -100,7 +97,7 @@ func engineOn(t *testing.T, err error, change func(*API)) *gin.Engine {
 		MySessions: MySessions{Live: f, History: f, Revoker: f, Origin: origin, Now: now},
 		MyLogs:     MyLogs{Logs: f},
 		Introspect: Introspect{Tokens: good{}, Sessions: f, Activity: good{}, Now: now},
-		WellKnown:  keys,
+		WellKnown:  WellKnown{Keys: new(tokens.Keyring), Now: now},
 		Health:     Health{Redis: f, Postgres: f, Draining: func() bool { return false }},
 		Metrics:    http.NotFoundHandler(),
 	}

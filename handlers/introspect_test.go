@@ -1,10 +1,7 @@
 package handlers_test
 
 import (
-	"crypto/ed25519"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
@@ -14,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sessiongate/sessiongate/internal/config"
+	"github.com/sessiongate/sessiongate/tokens"
 )
 
 func TestIntrospect(t *testing.T) {
@@ -116,27 +114,95 @@ func TestJWKS(t *testing.T) {
 	if a := shared.do(http.MethodGet, "/.well-known/jwks.json", "", ""); a.raw != `{"keys":[]}` || a.status != 200 {
 		t.Errorf("HS256: %d %s", a.status, a.raw)
 	}
-	_, private, err := ed25519.GenerateKey(rand.Reader)
+	members := map[string]string{
+		config.EdDSA: "alg crv kid kty use x", config.ES256: "alg crv kid kty use x y", config.RS256: "alg e kid kty n use",
+	}
+	for algorithm, want := range members {
+		g := start(t, func(c *config.Config) { signedWith(t, c, algorithm) })
+		keys := g.want(g.do(http.MethodGet, "/.well-known/jwks.json", "", ""), http.StatusOK).list("keys")
+		if len(keys) != 1 || keys[0]["alg"] != algorithm || keys[0]["use"] != "sig" || keys[0]["kid"] == "" {
+			t.Fatalf("%s: keys %v", algorithm, keys)
+		}
+		// Nothing but public members.
+		if got := strings.Join(slices.Sorted(maps.Keys(keys[0])), " "); got != want {
+			t.Errorf("%s: members %s, want %s", algorithm, got, want)
+		}
+		token, _ := g.open("u1")
+		if g.introspect(token).body["active"] != true {
+			t.Errorf("a token signed with %s is not active", algorithm)
+		}
+	}
+}
+
+func signedWith(t *testing.T, c *config.Config, algorithm string) {
+	t.Helper()
+	_, material, err := tokens.GenerateKey(algorithm)
 	if err != nil {
 		t.Fatal(err)
 	}
-	der, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
+	c.Tokens.Algorithm, c.Tokens.Secret, c.Tokens.PrivateKey = algorithm, "", config.Secret(material)
+}
+
+func TestMetadata(t *testing.T) {
+	t.Parallel()
+	type check struct {
+		name, issuer, base string // base "": the gateway's own address
+		change             func(*config.Config)
+		algorithms         string
 	}
-	g := start(t, func(c *config.Config) {
-		c.Tokens.Algorithm, c.Tokens.Secret = config.EdDSA, ""
-		c.Tokens.PrivateKey = config.Secret(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
-	})
-	keys := g.want(g.do(http.MethodGet, "/.well-known/jwks.json", "", ""), http.StatusOK).list("keys")
-	if len(keys) != 1 || keys[0]["kty"] != "OKP" || keys[0]["kid"] == "" {
-		t.Fatalf("keys %v", keys)
-	}
-	if _, ok := keys[0]["d"]; ok {
-		t.Error("the private key is served")
-	}
-	token, _ := g.open("u1")
-	if g.introspect(token).body["active"] != true {
-		t.Error("a token signed with EdDSA is not active")
+	for _, tt := range []check{
+		{"as it comes", "sessiongate", "", func(*config.Config) {}, ""},
+		{"behind its issuer", "https://login.example.com/tenant/", "https://login.example.com/tenant", func(c *config.Config) {
+			c.Tokens.Issuer = "https://login.example.com/tenant/"
+			signedWith(t, c, config.ES256)
+		}, "[ES256]"},
+		{"at another address", "https://login.example.com", "https://gate.example.com", func(c *config.Config) {
+			c.Tokens.Issuer, c.HTTP.PublicURL = "https://login.example.com", "https://gate.example.com"
+		}, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			g := start(t, tt.change)
+			a := g.want(g.do(http.MethodGet, "/.well-known/oauth-authorization-server", "", ""), http.StatusOK)
+			b := g.want(g.do(http.MethodGet, "/.well-known/openid-configuration", "", ""), http.StatusOK)
+			if a.raw != b.raw || a.header.Get("Content-Type") != "application/json" {
+				t.Errorf("%s\n%s", a.raw, b.raw)
+			}
+			base := tt.base
+			if base == "" {
+				base = g.url
+			}
+			for name, want := range map[string]string{
+				"issuer": tt.issuer, "jwks_uri": base + "/.well-known/jwks.json",
+				"introspection_endpoint": base + "/oauth2/introspect", "revocation_endpoint": base + "/oauth2/revoke",
+				"session_status_endpoint": base + "/sessions/status", "session_refresh_endpoint": base + "/sessions/refresh",
+				"revocation_feed_endpoint": base + "/revocations",
+			} {
+				if a.body[name] != want {
+					t.Errorf("%s is %v, want %s", name, a.body[name], want)
+				}
+			}
+			for _, name := range []string{"introspection_endpoint_auth_methods_supported", "revocation_endpoint_auth_methods_supported"} {
+				if got := fmt.Sprint(a.body[name]); got != "[client_secret_basic client_secret_post]" {
+					t.Errorf("%s is %s", name, got)
+				}
+			}
+			algorithms := ""
+			if v, ok := a.body["introspection_signing_alg_values_supported"]; ok {
+				algorithms = fmt.Sprint(v)
+			}
+			if algorithms != tt.algorithms {
+				t.Errorf("signing algorithms %s, want %s", algorithms, tt.algorithms)
+			}
+			for name, v := range a.body { // RFC 8414 §3.2
+				if list, ok := v.([]any); v == "" || v == nil || ok && len(list) == 0 {
+					t.Errorf("%s is empty", name)
+				}
+			}
+			token, _ := g.open("u1")
+			if g.introspect(token).body["iss"] != tt.issuer {
+				t.Error("iss is another than the metadata's issuer")
+			}
+		})
 	}
 }

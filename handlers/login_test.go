@@ -114,7 +114,8 @@ func TestBackend(t *testing.T) {
 		return g.asClient("shop", clientSecret, "/sessions", "application/json", body)
 	}
 	a := g.want(create(`{"user_id":"42/ü {x}","device_info":{"name":"Firefox","platform":"linux"},"ip_address":"::ffff:203.0.113.7",
-		"user_agent":"Mozilla/5.0\u0007","scope":"read write:all","amr":["pwd","otp"]}`), http.StatusCreated)
+		"user_agent":"Mozilla/5.0\u0007","scope":"read write:all","amr":["pwd","otp"],
+		"username":"ana@example.com","roles":["admin","billing:read"]}`), http.StatusCreated)
 	g.wantGrant(a, "42/ü {x}", "shop")
 	s := a.session()
 	for name, want := range map[string]any{
@@ -125,10 +126,16 @@ func TestBackend(t *testing.T) {
 			t.Errorf("%s is %v, want %v", name, s[name], want)
 		}
 	}
-	if tok := g.read(a.text("access_token")); tok.Scope != "read write:all" || fmt.Sprint(tok.AMR) != "[pwd otp]" {
+	if tok := g.read(a.text("access_token")); tok.Scope != "read write:all" || fmt.Sprint(tok.AMR) != "[pwd otp]" ||
+		tok.Username != "ana@example.com" || fmt.Sprint(tok.Roles) != "[admin billing:read]" {
 		t.Errorf("token %+v", tok)
 	}
-	row := g.logs(a.text("access_token"), 1)[0]
+	next := g.want(g.do(http.MethodPost, "/sessions/refresh", a.text("access_token"), ""), http.StatusOK)
+	if tok := g.read(next.text("access_token")); tok.Generation != 1 || tok.Username != "ana@example.com" ||
+		fmt.Sprint(tok.Roles) != "[admin billing:read]" {
+		t.Errorf("token after a refresh %+v", tok)
+	}
+	row := g.logs(next.text("access_token"), 2)[1]
 	if row["ip_address"] != "203.0.113.7" || row["user_agent"] != "Mozilla/5.0" || row["action"] != "login" || row["success"] != true {
 		t.Errorf("logged as %v", row)
 	}
@@ -149,14 +156,19 @@ func TestBackendRefuses(t *testing.T) {
 		`{"user_id":"4\u00002"}`: "user_id must not contain control characters",
 		`{"user_id":42}`:         "user_id must be a string",
 		`{"user_id":"\udfff"}`:   "user_id must not contain half of a surrogate pair",
-		`{"user_id":"` + strings.Repeat("é", 128) + `"}`:             "user_id must be at most 255 bytes, is 256",
-		`{"user_id":"4","ip_address":"1.2.3"}`:                       "ip_address must be an IPv4 or IPv6 address",
-		`{"user_id":"4","scope":"a  b"}`:                             "scope must be scope tokens with one space between them (RFC 6749 section 3.3)",
-		`{"user_id":"4","scope":"a\"b"}`:                             "scope must be scope tokens with one space between them (RFC 6749 section 3.3)",
-		`{"user_id":"4","scope":"` + strings.Repeat("x", 513) + `"}`: "scope must be at most 512 bytes",
-		`{"user_id":"4","amr":["a b"]}`:                              "amr must hold names of 1 to 32 letters, digits, '.', '_' and '-'",
-		`{"user_id":"4","amr":[""]}`:                                 "amr must hold names of 1 to 32 letters, digits, '.', '_' and '-'",
-		`{"user_id":"4","client_id":"x"}`:                            "client_id is not a field of this request",
+		`{"user_id":"` + strings.Repeat("é", 128) + `"}`:                "user_id must be at most 255 bytes, is 256",
+		`{"user_id":"4","ip_address":"1.2.3"}`:                          "ip_address must be an IPv4 or IPv6 address",
+		`{"user_id":"4","scope":"a  b"}`:                                "scope must be scope tokens with one space between them (RFC 6749 section 3.3)",
+		`{"user_id":"4","scope":"a\"b"}`:                                "scope must be scope tokens with one space between them (RFC 6749 section 3.3)",
+		`{"user_id":"4","scope":"` + strings.Repeat("x", 513) + `"}`:    "scope must be at most 512 bytes",
+		`{"user_id":"4","amr":["a b"]}`:                                 "amr must hold names of 1 to 32 letters, digits, '.', '_' and '-'",
+		`{"user_id":"4","amr":[""]}`:                                    "amr must hold names of 1 to 32 letters, digits, '.', '_' and '-'",
+		`{"user_id":"4","username":"a\nb"}`:                             "username must not contain control characters",
+		`{"user_id":"4","username":7}`:                                  "username must be a string",
+		`{"user_id":"4","username":"` + strings.Repeat("a", 321) + `"}`: "username must be at most 320 bytes, is 321",
+		`{"user_id":"4","roles":"admin"}`:                               "roles must be an array of strings",
+		`{"user_id":"4","roles":["a,b"]}`:                               "roles must have 1 to 64 letters, digits, '.', '_', ':', '/', '@', '+' and '-' each",
+		`{"user_id":"4","client_id":"x"}`:                               "client_id is not a field of this request",
 	} {
 		a := g.asClient("shop", clientSecret, "/sessions", "application/json", body)
 		if g.wantProblem(a, http.StatusBadRequest, "invalid_request", ""); a.body["detail"] != detail {

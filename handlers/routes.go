@@ -62,8 +62,10 @@ func (a *API) routes(g Guards) []route {
 		{post, "/sessions/logout", g.Signed, a.Logout.Handle},
 		{post, "/sessions/logout-all", g.Live, a.Logout.All},
 
-		{post, "/oauth2/introspect", g.Introspector, a.Introspect.Handle}, // RFC 7662
-		{get, "/.well-known/jwks.json", nil, a.WellKnown.JWKS},            // RFC 7517 §5
+		{post, "/oauth2/introspect", g.Introspector, a.Introspect.Handle},           // RFC 7662
+		{get, "/.well-known/jwks.json", nil, a.WellKnown.JWKS},                      // RFC 7517 §5
+		{get, "/.well-known/oauth-authorization-server", nil, a.WellKnown.Describe}, // RFC 8414 §3
+		{get, "/.well-known/openid-configuration", nil, a.WellKnown.Describe},
 
 		{get, "/revocations", g.FeedReader, a.Feed.Handle},
 

@@ -19,6 +19,7 @@ type Settings struct {
 	ReconcileMaxMissing float64 // share of a pass, 0 to 1
 	Partitions          string
 	Retention           time.Duration // of session_logs; 0: for ever
+	Keys                string        // of looking for signing keys; where there are Deps.Keys
 }
 
 // liveStore is what all jobs together need of store.Redis.
@@ -49,6 +50,7 @@ type Deps struct {
 	Redis    liveStore   // a *store.Redis
 	Postgres ledgerStore // a *store.Postgres
 	Tracker  *Tracker    // the one that validation reports to
+	Keys     keyring     // a *tokens.Shared; nil where keys are not shared
 	TTL      time.Duration
 	Settings Settings
 	Metrics  prometheus.Registerer
@@ -100,6 +102,11 @@ func All(d Deps) ([]Job, error) {
 	if at.Retention > 0 {
 		retention := &retention{db: d.Postgres, now: now, keep: at.Retention}
 		table = append(table, Job{Name: "retention", Schedule: at.Partitions, Timeout: time.Minute, Run: retention.Run})
+	}
+	if d.Keys != nil {
+		table = append(table,
+			Job{Name: "load_keys", Schedule: at.Keys, Timeout: 10 * time.Second, Run: (&loadKeys{d.Keys}).Run},
+			Job{Name: "rotate_keys", Schedule: at.Keys, Timeout: 30 * time.Second, Run: (&rotateKeys{d.Keys}).Run})
 	}
 	return table, nil
 }

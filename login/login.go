@@ -93,7 +93,7 @@ func (s *Service) Login(ctx context.Context, r Request) (session.Session, error)
 	case user.Disabled:
 		return session.Session{}, s.refuse(ctx, &r, user.ID, userDisabled)
 	}
-	created, err := s.create(ctx, &r, user.ID)
+	created, err := s.create(ctx, &r, &user)
 	if err != nil {
 		return session.Session{}, err
 	}
@@ -144,15 +144,17 @@ func (s *Service) refuse(ctx context.Context, r *Request, userID, why string) er
 	return session.ErrInvalidCredentials
 }
 
-func (s *Service) create(ctx context.Context, r *Request, userID string) (session.Session, error) {
+func (s *Service) create(ctx context.Context, r *Request, user *session.User) (session.Session, error) {
 	e := s.event(r)
 	e.Success = true
-	e.UserID = userID
+	e.UserID = user.ID
 	created, _, err := s.Sessions.Create(ctx, session.Session{
 		ID:        session.NewID(e.CreatedAt),
-		UserID:    userID,
+		UserID:    user.ID,
 		ClientID:  session.FirstParty,
 		AMR:       []string{"pwd"}, // RFC 8176 §2
+		Username:  user.Identifier,
+		Roles:     s.roles(ctx, user),
 		Device:    r.Device,
 		IP:        r.Origin.IP,
 		UserAgent: r.Origin.UserAgent,
@@ -162,6 +164,17 @@ func (s *Service) create(ctx context.Context, r *Request, userID string) (sessio
 		return session.Session{}, fmt.Errorf("login: create session: %w", err)
 	}
 	return created, nil
+}
+
+// roles returns the user's roles, or none if a token can't carry them: somebody
+// wrote them into the table by hand. Fewer rights are a nuisance; part of them
+// could be a deny list cut short.
+func (s *Service) roles(ctx context.Context, user *session.User) []string {
+	if err := session.CheckRoles(user.Roles); err != nil {
+		s.Log.ErrorContext(ctx, "stored roles are unusable; signed in without", "user_id", user.ID, "err", err)
+		return nil
+	}
+	return user.Roles
 }
 
 // event returns a login that happens now; its created_at is the time in its id.

@@ -84,7 +84,8 @@ func newSetup(t *testing.T) *setup {
 	t.Helper()
 	argon := hashOf(t, cheap, password)
 	s := &setup{world: &world{users: map[string]session.User{
-		"bob":      {ID: "u-bob", Identifier: "bob", PasswordHash: argon},
+		"bob":      {ID: "u-bob", Identifier: "bob", PasswordHash: argon, Roles: []string{"admin", "ops"}},
+		"odd":      {ID: "u-odd", Identifier: "odd", PasswordHash: argon, Roles: []string{"ops", "user,admin"}},
 		"gone":     {ID: "u-gone", Identifier: "gone", PasswordHash: argon, Disabled: true},
 		"gone-old": {ID: "u-gone-old", Identifier: "gone-old", PasswordHash: bcryptOf(t, "2a", password), Disabled: true},
 		"stub":     {ID: "u-stub", Identifier: "stub"},
@@ -122,7 +123,7 @@ func TestLogin(t *testing.T) {
 			}
 			at := now.Truncate(time.Millisecond)
 			want := session.Session{
-				ID: got.ID, UserID: "u-bob", ClientID: session.FirstParty, AMR: []string{"pwd"},
+				ID: got.ID, UserID: "u-bob", ClientID: session.FirstParty, AMR: []string{"pwd"}, Username: "bob", Roles: []string{"admin", "ops"},
 				Device: session.Device{Name: "Bob's phone", Platform: "ios"}, IP: "203.0.113.7", UserAgent: "app/1.0",
 				AuthTime: at,
 			}
@@ -147,6 +148,21 @@ func TestLogin(t *testing.T) {
 				t.Errorf("%d hashes, log %q", s.count.total(), s.log.String())
 			}
 		})
+	}
+}
+
+// Roles that no token can carry do not keep anybody out; they are left at home.
+func TestLoginWithUnusableRoles(t *testing.T) {
+	t.Parallel()
+	s := newSetup(t)
+	if _, err := s.Login(t.Context(), request("odd", password)); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.created[0]; got.Roles != nil || got.Username != "odd" {
+		t.Errorf("created %+v", got)
+	}
+	if !strings.Contains(s.log.String(), "stored roles are unusable") || !strings.Contains(s.log.String(), "u-odd") {
+		t.Errorf("log %q", s.log.String())
 	}
 }
 

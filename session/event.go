@@ -97,7 +97,7 @@ func (e *Event) Fields() []string {
 		"ua", e.Origin.UserAgent,
 		"device", PackDevice(e.Device),
 		"sip", e.SessionIP,
-		"access", PackAccess(e.ClientID, e.Scope, e.AMR),
+		"access", PackAccess(Access{ClientID: e.ClientID, Scope: e.Scope, AMR: e.AMR}),
 		"exp", msText(e.ExpiresAt),
 		"abs", msText(e.AbsoluteExpiresAt),
 	}
@@ -125,7 +125,8 @@ func DecodeEvent(f map[string]string) (Event, error) {
 		ExpiresAt:         d.ms("exp"),
 		AbsoluteExpiresAt: d.ms("abs"),
 	}
-	e.ClientID, e.Scope, e.AMR = UnpackAccess(d.text("access"))
+	access := UnpackAccess(d.text("access"))
+	e.ClientID, e.Scope, e.AMR = access.ClientID, access.Scope, access.AMR
 	d.sid(&e)
 	d.id(&e)
 	d.check(&e)
@@ -242,17 +243,41 @@ func UnpackDevice(s string) Device {
 	return Device{Name: name, Platform: platform, ID: id}
 }
 
-// PackAccess writes what never changes about a session's rights as one text:
-// client, scope, authentication methods.
-func PackAccess(clientID, scope string, amr []string) string {
-	return clientID + "\t" + scope + "\t" + strings.Join(amr, " ")
+// Access is what never changes about a session's rights. No part holds a control
+// character, and no scope, method or role a space.
+type Access struct {
+	ClientID string
+	Scope    string
+	AMR      []string
+	Username string
+	Roles    []string
 }
 
-// UnpackAccess reads what PackAccess wrote.
-func UnpackAccess(s string) (clientID, scope string, amr []string) {
-	clientID, rest, _ := strings.Cut(s, "\t")
-	scope, methods, _ := strings.Cut(rest, "\t")
-	return clientID, scope, strings.Fields(methods)
+// PackAccess writes it as one text: client, scope, authentication methods,
+// username, roles. What is empty at its end is left off: most sessions have no
+// more than the first parts, and a short text stays in the session's hash.
+func PackAccess(a Access) string {
+	return strings.TrimRight(strings.Join([]string{
+		a.ClientID, a.Scope, strings.Join(a.AMR, " "), a.Username, strings.Join(a.Roles, " "),
+	}, "\t"), "\t")
+}
+
+// UnpackAccess reads what PackAccess wrote. A list without elements is nil.
+func UnpackAccess(s string) Access {
+	var a Access
+	var methods, roles string
+	for _, part := range []*string{&a.ClientID, &a.Scope, &methods, &a.Username, &roles} {
+		*part, s, _ = strings.Cut(s, "\t")
+	}
+	a.AMR, a.Roles = list(methods), list(roles)
+	return a
+}
+
+func list(s string) []string {
+	if s == "" {
+		return nil
+	}
+	return strings.Fields(s)
 }
 
 func msText(t time.Time) string {

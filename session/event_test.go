@@ -81,6 +81,95 @@ func TestDecodeEventRefuses(t *testing.T) {
 	}
 }
 
+func TestAccess(t *testing.T) {
+	t.Parallel()
+	for packed, want := range map[string]Access{
+		"":                               {},
+		"app":                            {ClientID: "app"},
+		"app\tread write":                {ClientID: "app", Scope: "read write"},
+		"sessiongate\t\tpwd otp":         {ClientID: "sessiongate", AMR: []string{"pwd", "otp"}},
+		"sessiongate\t\tpwd\tana b":      {ClientID: "sessiongate", AMR: []string{"pwd"}, Username: "ana b"},
+		"app\tread\tpwd\tana\tadmin ops": {ClientID: "app", Scope: "read", AMR: []string{"pwd"}, Username: "ana", Roles: []string{"admin", "ops"}},
+		"app\t\t\t\tadmin":               {ClientID: "app", Roles: []string{"admin"}},
+	} {
+		if got := PackAccess(want); got != packed {
+			t.Errorf("%+v is packed as %q, want %q", want, got, packed)
+		}
+		if got := UnpackAccess(packed); !reflect.DeepEqual(got, want) {
+			t.Errorf("%q is %+v, want %+v", packed, got, want)
+		}
+	}
+	// Written before there were usernames and roles.
+	for packed, want := range map[string]Access{
+		"app\t\t":          {ClientID: "app"},
+		"app\tread\t":      {ClientID: "app", Scope: "read"},
+		"app\tread\tpwd":   {ClientID: "app", Scope: "read", AMR: []string{"pwd"}},
+		"a\tb\tc\td\te\tf": {ClientID: "a", Scope: "b", AMR: []string{"c"}, Username: "d", Roles: []string{"e"}},
+	} {
+		if got := UnpackAccess(packed); !reflect.DeepEqual(got, want) {
+			t.Errorf("%q is %+v, want %+v", packed, got, want)
+		}
+	}
+}
+
+// What Lua copies from a session's hash into an event may say more than the log
+// keeps.
+func TestDecodeEventWithRoles(t *testing.T) {
+	t.Parallel()
+	want := login()
+	fields := fieldsOf(want)
+	fields["access"] += "\tana\tadmin"
+	if got, err := DecodeEvent(fields); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("comes back as\n%+v (%v), want\n%+v", got, err, want)
+	}
+}
+
+func TestCheckRolesAndUsername(t *testing.T) {
+	t.Parallel()
+	sixteen := strings.Fields(strings.Repeat("r ", 16))
+	for _, roles := range [][]string{
+		nil,
+		{},
+		{"admin"},
+		{"urn:role:a/b", "a@b.c", "x_y-z+1"},
+		{strings.Repeat("r", 64)},
+		sixteen,
+		strings.Fields(strings.Repeat(strings.Repeat("r", 63)+" ", 8)),
+	} {
+		if err := CheckRoles(roles); err != nil {
+			t.Errorf("%q: %v", roles, err)
+		}
+	}
+	for _, roles := range [][]string{
+		{""},
+		{"a b"},
+		{"a,b"},
+		{"a;b"},
+		{"a\tb"},
+		{"a\nb"},
+		{"é"},
+		{"a\x00"},
+		{"\"a"},
+		{"<a>"},
+		{"$a"},
+		{"a", ""},
+		{strings.Repeat("r", 65)},
+		append(sixteen, "r"), strings.Fields(strings.Repeat(strings.Repeat("r", 64)+" ", 8)),
+	} {
+		if err := CheckRoles(roles); err == nil {
+			t.Errorf("%q pass", roles)
+		}
+	}
+	for name, ok := range map[string]bool{
+		"": true, "ana@example.com": true, "Ana Ü": true, strings.Repeat("a", 320): true, strings.Repeat("a", 321): false,
+		"a\tb": false, "a\x00": false, "a\nb": false, "\xff": false, "a\u202eb": false, "a\u0085b": false,
+	} {
+		if err := CheckUsername(name); (err == nil) != ok {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
+
 func FuzzDecodeEvent(f *testing.F) {
 	seed := login()
 	f.Add(strings.Join(seed.Fields(), "\x1f"))

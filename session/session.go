@@ -13,6 +13,8 @@ type Session struct {
 	ClientID  string // client_id: who asked for the session; FirstParty for the user's own login
 	Scope     string // space-separated (RFC 6749 §3.3); may be empty
 	AMR       []string
+	Username  string   // preferred_username: what the user goes by; may be empty
+	Roles     []string // the user's at login, see CheckRoles
 	Device    Device
 	IP        string // where the session began; "" if unknown
 	UserAgent string // with which the session began
@@ -49,6 +51,8 @@ func (s *Session) Token() Token {
 		ClientID:   s.ClientID,
 		Scope:      s.Scope,
 		AMR:        s.AMR,
+		Username:   s.Username,
+		Roles:      s.Roles,
 		Generation: s.Generation,
 		IssuedAt:   time.Unix(iat, 0).UTC(),
 		ExpiresAt:  s.ExpiresAt,
@@ -65,6 +69,8 @@ type Token struct {
 	ClientID   string // client_id
 	Scope      string // scope
 	AMR        []string
+	Username   string    // preferred_username (OpenID Connect Core §5.1)
+	Roles      []string  // roles (RFC 9068 §2.2.3.1)
 	Generation int64     // gen
 	IssuedAt   time.Time // iat
 	ExpiresAt  time.Time // exp

@@ -18,6 +18,7 @@
 //	sg:{p}:meta            hash     epoch, epoch_at: which life of the data this is;
 //	                                feed, feed_id: number and id of the feed's last entry
 //	sg:meta                hash     partitions, schema
+//	sg:keys                hash     kid → signing key, sealed; a copy of Postgres's, no TTL
 //
 // A session is valid only while its own key exists and the user's zset lists it,
 // so deleting either ends it. Only login and refresh ever create or extend one.
@@ -32,7 +33,8 @@
 //	r  when the current generation began, Unix ms; absent for generation 0
 //	s  "1" once the current token has been seen in use; absent before
 //	a  absolute deadline, Unix s; absent for none
-//	k  client id, scope and authentication methods, tab-separated; text or reference
+//	k  client id, scope, authentication methods, username and roles, tab-separated,
+//	   without the empty ones at its end; text or reference
 //	d  device: name, or name, platform and id, tab-separated; text or reference
 //	n  IP address at login
 //	w  user agent at login; text or reference

@@ -20,7 +20,9 @@ type sessionHash struct {
 }
 
 func newHash(s *session.Session) (h sessionHash) {
-	h.access = h.intern(session.PackAccess(s.ClientID, s.Scope, s.AMR))
+	h.access = h.intern(session.PackAccess(session.Access{
+		ClientID: s.ClientID, Scope: s.Scope, AMR: s.AMR, Username: s.Username, Roles: s.Roles,
+	}))
 	h.device = h.intern(session.PackDevice(s.Device))
 	h.userAgent = h.intern(s.UserAgent)
 	if !s.AuthTime.IsZero() && s.AuthTime.Unix() != s.ID.Time().Unix() {
@@ -70,7 +72,9 @@ func decode(sid session.ID, hash, texts map[string]string) (session.Session, err
 		}
 		*to = time.Unix(sec, 0).UTC()
 	}
-	s.ClientID, s.Scope, s.AMR = session.UnpackAccess(follow(hash["k"], texts))
+	access := session.UnpackAccess(follow(hash["k"], texts))
+	s.ClientID, s.Scope, s.AMR = access.ClientID, access.Scope, access.AMR
+	s.Username, s.Roles = access.Username, access.Roles
 	s.Device = session.UnpackDevice(follow(hash["d"], texts))
 	s.UserAgent = follow(hash["w"], texts)
 	return s, nil

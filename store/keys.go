@@ -56,6 +56,8 @@ func (k keyspace) partitionMeta(partition int) string { return k.tags[partition]
 
 func (k keyspace) meta() string { return k.root + ":meta" }
 
+func (k keyspace) signingKeys() string { return k.root + ":keys" }
+
 // UserKeys are the names of the keys that concern one user, for whoever looks at
 // Redis by hand.
 type UserKeys struct {

@@ -115,6 +115,7 @@ func (r *Redis) Validate(ctx context.Context, t session.Token) (session.Session,
 	}
 	s := session.Session{
 		ID: t.SessionID, UserID: t.UserID, ClientID: t.ClientID, Scope: t.Scope, AMR: t.AMR,
+		Username: t.Username, Roles: t.Roles,
 		CreatedAt: t.SessionID.Time(), AuthTime: t.AuthTime, ExpiresAt: time.UnixMilli(at.expires).UTC(),
 		Generation: at.generation,
 	}

@@ -20,6 +20,7 @@ func TestCreate(t *testing.T) {
 	agent := "Mozilla/5.0 (iPhone; CPU iPhone OS 19_1 like Mac OS X) AppleWebKit/605.1.15 Version/19.1 Mobile/15E148"
 	s := session.Session{
 		ID: session.NewID(f.Clock()), UserID: "42", ClientID: "mobile", Scope: "read write", AMR: []string{"pwd", "otp"},
+		Username: "ana@example.com", Roles: []string{"admin"},
 		Device: session.Device{Name: "Ana's iPhone", Platform: "ios", ID: "dev-1"}, IP: "203.0.113.7", UserAgent: agent,
 	}
 	s = f.create(s)
@@ -28,7 +29,7 @@ func TestCreate(t *testing.T) {
 		hash := f.hashOf(s)
 		ref := hash["w"]
 		want := map[string]string{
-			"u": "42", "g": "0", "a": strconv.FormatInt(s.AbsoluteExpiresAt.Unix(), 10), "k": "mobile\tread write\tpwd otp",
+			"u": "42", "g": "0", "a": strconv.FormatInt(s.AbsoluteExpiresAt.Unix(), 10), "k": "mobile\tread write\tpwd otp\tana@example.com\tadmin",
 			"d": "Ana's iPhone\tios\tdev-1", "n": "203.0.113.7", "w": ref,
 		}
 		if !maps.Equal(hash, want) {

@@ -25,7 +25,7 @@ func TestCachedVerifyAllocates(t *testing.T) {
 }
 
 func BenchmarkVerify(b *testing.B) {
-	for _, alg := range []string{HS256, EdDSA} {
+	for _, alg := range []string{HS256, EdDSA, ES256, RS256} {
 		issuer, verifier, c := pair(b, testKeys[alg])
 		raw := must(issuer.Sign(testToken()))
 		b.Run(alg+"/cached", func(b *testing.B) { benchVerify(b, verifier, raw, false) })

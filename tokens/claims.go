@@ -24,6 +24,8 @@ type claims struct {
 	AuthTime   int64    `json:"auth_time,omitempty"`
 	Generation int64    `json:"gen"`
 	AMR        []string `json:"amr,omitempty"`
+	Username   string   `json:"preferred_username,omitempty"`
+	Roles      []string `json:"roles,omitempty"`
 }
 
 // required are the claims without which a payload is not a token of ours.
@@ -111,6 +113,10 @@ func (p *payload) member(r *reader, name string) (why string) {
 		t.Generation, ok = r.integer()
 	case "amr":
 		t.AMR, ok = r.texts()
+	case "preferred_username":
+		t.Username, ok = r.text()
+	case "roles":
+		t.Roles, ok = r.texts()
 	default:
 		r.skip()
 		return ""
@@ -141,6 +147,10 @@ func malformed(t *session.Token) string {
 		return "a text is not UTF-8"
 	case slices.Contains(t.AMR, ""):
 		return "amr has an empty value"
+	case session.CheckUsername(t.Username) != nil:
+		return "preferred_username is malformed"
+	case session.CheckRoles(t.Roles) != nil:
+		return "roles is malformed"
 	}
 	if _, err := session.ParseID(string(t.SessionID)); err != nil {
 		return "sid is malformed"

@@ -91,6 +91,16 @@ func TestVerifyRefusesClaims(t *testing.T) {
 		{"amr a list of numbers", map[string]any{"amr": []int{1}}},
 		{"amr with an empty text", map[string]any{"amr": []string{"pwd", ""}}},
 
+		{"preferred_username a list", map[string]any{"preferred_username": []string{"ana"}}},
+		{"preferred_username with a line break", map[string]any{"preferred_username": "ana\nroot"}},
+		{"preferred_username of 321 bytes", map[string]any{"preferred_username": strings.Repeat("a", 321)}},
+		{"roles a text", map[string]any{"roles": "admin"}},
+		{"roles a list of numbers", map[string]any{"roles": []int{1}}},
+		{"roles with an empty text", map[string]any{"roles": []string{"admin", ""}}},
+		{"roles with a comma", map[string]any{"roles": []string{"user,admin"}}},
+		{"roles with a space", map[string]any{"roles": []string{"user admin"}}},
+		{"roles, 17 of them", map[string]any{"roles": strings.Fields(strings.Repeat("a ", 17))}},
+
 		{"gen negative", map[string]any{"gen": -1}},
 		{"gen a fraction", map[string]any{"gen": 1.5}},
 		{"gen a text", map[string]any{"gen": "3"}},

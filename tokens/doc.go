@@ -14,6 +14,10 @@
 //     not know are ignored (RFC 7519 §4), so that two versions of the gateway can
 //     run side by side; those we know must be there once, with the right type.
 //
+// Keys change while tokens are about. A Keyring holds all that sign, will sign or
+// still verify, with the times of each, and swaps them at once; Shared keeps one
+// the same on several gateways.
+//
 // golang-jwt supplies the algorithms. Its parser is not used: it decodes claims
 // before it checks the signature, lets the last of two members of the same name
 // win, matches claim names without regard to case and passes over line breaks

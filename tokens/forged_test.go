@@ -22,6 +22,10 @@ func TestVerifyRefusesHeaders(t *testing.T) {
 		if key == other {
 			other = testKeys[EdDSA]
 		}
+		foreign := ES256
+		if key.Algorithm() == ES256 {
+			foreign = "ES384"
+		}
 		member := func(name, value string) string {
 			return strings.Replace(own, "{", `{"`+name+`":`+value+`,`, 1)
 		}
@@ -30,7 +34,7 @@ func TestVerifyRefusesHeaders(t *testing.T) {
 		typ := func(value string) string { return strings.Replace(own, `"at+jwt"`, value, 1) }
 		tests := map[string]string{
 			"alg none": alg(`"none"`), "alg None": alg(`"None"`), "alg NONE": alg(`"NONE"`), "alg empty": alg(`""`),
-			"alg in lower case": alg(`"` + strings.ToLower(key.Algorithm()) + `"`), "alg ES256": alg(`"ES256"`),
+			"alg in lower case": alg(`"` + strings.ToLower(key.Algorithm()) + `"`), "alg of nobody": alg(`"` + foreign + `"`),
 			"alg RS512": alg(`"RS512"`), "alg HS512": alg(`"HS512"`), "alg null": alg(`null`), "alg a number": alg(`1`),
 			"alg a list": alg(`["` + key.Algorithm() + `"]`), "alg of the other key": alg(`"` + other.Algorithm() + `"`),
 			"no alg":    `{"kid":"` + key.ID() + `","typ":"at+jwt"}`,
@@ -73,29 +77,36 @@ func TestVerifyRefusesHeaders(t *testing.T) {
 	})
 }
 
-// The public key of EdDSA is no secret: nothing that is signed with any of its
-// spellings as an HMAC secret may pass (RFC 8725 §2.1).
+// A public key is no secret: nothing that is signed with any of its spellings as
+// an HMAC secret may pass (RFC 8725 §2.1).
 func TestVerifyRefusesConfusedAlgorithms(t *testing.T) {
 	t.Parallel()
-	key := testKeys[EdDSA]
-	public := testPublic
+	eachKey(t, func(t *testing.T, key *Key) {
+		if key.Algorithm() != HS256 {
+			refusesConfused(t, key)
+		}
+	})
+}
+
+func refusesConfused(t *testing.T, key *Key) {
+	public := testPublics[key.Algorithm()]
 	issuer, verifier, _ := pair(t, key)
 	both := must(NewVerifier(must(NewKeyring(testKeys[HS256], key)), testOptions(&clock{born.Add(time.Minute)})))
-	x := key.jwk.X
+	x := key.jwk.X + key.jwk.N
 	spellings := map[string][]byte{
 		"the raw bytes": []byte(decodeSegment(t, x)),
 		"base64url":     []byte(x),
 		"base64":        []byte(base64.StdEncoding.EncodeToString([]byte(decodeSegment(t, x)))),
 		"the JWK":       []byte(toJSON(t, key.jwk)),
-		"the JWKS":      []byte(toJSON(t, issuer.keys.JWKS())),
+		"the JWKS":      []byte(toJSON(t, issuer.keys.JWKS(born))),
 		"DER":           spki(t, public),
 		"PEM":           pemOf(t, "PUBLIC KEY", spki(t, public), nil),
 		"nothing":       {},
 	}
 	headers := map[string]string{
 		"its own header": ownHeader(t, key),
-		"HS256":          strings.Replace(ownHeader(t, key), EdDSA, HS256, 1),
-		"HS512":          strings.Replace(ownHeader(t, key), EdDSA, "HS512", 1),
+		"HS256":          strings.Replace(ownHeader(t, key), key.Algorithm(), HS256, 1),
+		"HS512":          strings.Replace(ownHeader(t, key), key.Algorithm(), "HS512", 1),
 		"the HS256 key":  ownHeader(t, testKeys[HS256]),
 	}
 	for spelling, secret := range spellings {

@@ -2,7 +2,6 @@ package tokens
 
 import (
 	"bytes"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,7 +25,8 @@ type Options struct {
 	// CacheSize is the number of verified tokens a Verifier remembers, about 600
 	// bytes each; 0: none.
 	CacheSize int
-	// Now is the clock by which tokens are judged; nil: time.Now.
+	// Now is the clock by which tokens are judged and keys take turns; nil:
+	// time.Now.
 	Now func() time.Time
 }
 
@@ -44,25 +44,33 @@ func (o *Options) check() error {
 	return nil
 }
 
+func (o *Options) clock() func() time.Time {
+	if o.Now == nil {
+		return time.Now
+	}
+	return o.Now
+}
+
 // An Issuer signs tokens with the active key of its keyring. It is safe for
 // concurrent use.
 type Issuer struct {
 	keys     *Keyring
 	issuer   string
 	audience string
+	now      func() time.Time
 }
 
-// NewIssuer returns an issuer. It uses Issuer and Audience of the options.
+// NewIssuer returns an issuer. It uses Issuer, Audience and Now of the options.
 func NewIssuer(keys *Keyring, o Options) (*Issuer, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	return &Issuer{keys: keys, issuer: o.Issuer, audience: o.Audience}, nil
+	return &Issuer{keys: keys, issuer: o.Issuer, audience: o.Audience, now: o.clock()}, nil
 }
 
-// Sign returns t as a JWT. For HS256 and EdDSA it is a pure function: the same
-// Token under the same key gives the same bytes, on whichever gateway. Parts of
-// a second are dropped.
+// Sign returns t as a JWT. For HS256, EdDSA and RS256 the same Token under the
+// same key gives the same bytes, on whichever gateway; for ES256 the same claims.
+// Parts of a second are dropped.
 //
 // It fails for a Token that Verify would refuse (no or malformed ids, a text
 // that is not UTF-8, longer than MaxBytes when signed): a fault of the caller,
@@ -71,20 +79,18 @@ func (i *Issuer) Sign(t session.Token) (string, error) {
 	if why := malformed(&t); why != "" {
 		return "", errors.New("tokens: sign token: " + why)
 	}
-	var payload bytes.Buffer
-	encoder := json.NewEncoder(&payload)
-	encoder.SetEscapeHTML(false) // a token is no page, and "<" in a user id would grow sixfold
-	if err := encoder.Encode(i.claims(&t)); err != nil {
+	payload, err := encodeJSON(i.claims(&t))
+	if err != nil {
 		return "", fmt.Errorf("tokens: encode claims: %w", err)
 	}
-	claims := bytes.TrimSuffix(payload.Bytes(), []byte("\n"))
-	key := i.keys.active
-	signed := key.header + "." + base64.RawURLEncoding.EncodeToString(claims)
-	signature, err := key.sign(signed)
+	key := i.keys.Active(i.now())
+	if key == nil {
+		return "", errNoKey
+	}
+	raw, err := key.jws(key.header, payload)
 	if err != nil {
 		return "", fmt.Errorf("tokens: sign token: %w", err)
 	}
-	raw := signed + "." + base64.RawURLEncoding.EncodeToString(signature)
 	if len(raw) > MaxBytes {
 		return "", fmt.Errorf("tokens: sign token: it has %d bytes, the most is %d", len(raw), MaxBytes)
 	}
@@ -104,9 +110,71 @@ func (i *Issuer) claims(t *session.Token) claims {
 		Scope:      t.Scope,
 		Generation: t.Generation,
 		AMR:        t.AMR,
+		Username:   t.Username,
+		Roles:      t.Roles,
 	}
 	if !t.AuthTime.IsZero() {
 		c.AuthTime = t.AuthTime.Unix()
 	}
 	return c
+}
+
+// errNoKey is a fault of whoever put the gateway together: it does not begin to
+// serve without a key.
+var errNoKey = errors.New("tokens: there is no key to sign with")
+
+// ErrSymmetric says that the key that signs is a shared secret, with which nobody
+// else can check an answer.
+var ErrSymmetric = errors.New("tokens: the active key has no public half")
+
+// SignIntrospection returns what an introspection found as a JWT for the given
+// audience, the client that asked (RFC 9701 §5). It can't be taken for an access
+// token: its typ is another. The error is ErrSymmetric while tokens are signed
+// with HS256.
+func (i *Issuer) SignIntrospection(audience string, claims any, now time.Time) (string, error) {
+	key := i.keys.Active(i.now())
+	switch {
+	case key == nil:
+		return "", errNoKey
+	case key.jwk == nil:
+		return "", ErrSymmetric
+	case audience == "" || !utf8.ValidString(audience):
+		return "", errors.New("tokens: sign introspection: the audience must be a non-empty text")
+	}
+	payload, err := encodeJSON(struct {
+		Issuer   string `json:"iss"`
+		Audience string `json:"aud"`
+		IssuedAt int64  `json:"iat"`
+		Claims   any    `json:"token_introspection"`
+	}{i.issuer, audience, now.Unix(), claims})
+	if err != nil {
+		return "", fmt.Errorf("tokens: encode introspection: %w", err)
+	}
+	raw, err := key.jws(key.answer, payload)
+	if err != nil {
+		return "", fmt.Errorf("tokens: sign introspection: %w", err)
+	}
+	return raw, nil
+}
+
+// jws returns the payload, signed, in the compact form (RFC 7515 §7.1).
+func (k *Key) jws(header string, payload []byte) (string, error) {
+	signed := header + "." + encodeBytes(payload)
+	signature, err := k.sign(signed)
+	if err != nil {
+		return "", err
+	}
+	return signed + "." + encodeBytes(signature), nil
+}
+
+// encodeJSON returns v as JSON. A token is no page: "<" in a user id stays as it
+// is, or it would grow sixfold.
+func encodeJSON(v any) ([]byte, error) {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
@@ -22,7 +23,18 @@ func TestParseKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	edPEM := pkcs8(t, edPrivate)
+	ec384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	short, err := rsa.GenerateKey(rand.Reader, 1024)
+	if err != nil {
+		t.Fatal(err)
+	}
+	edPEM, ecPEM, rsaPEM := pkcs8(t, edPrivate), pkcs8(t, ecPrivate), pkcs8(t, testRS256)
+	sec1, err := x509.MarshalECPrivateKey(ecPrivate)
+	sec1PEM := pemOf(t, "EC PRIVATE KEY", sec1, err)
+	pkcs1PEM := pemOf(t, "RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(testRS256), nil)
 	publicDER, err := x509.MarshalPKIXPublicKey(edPrivate.Public())
 	publicPEM := pemOf(t, "PUBLIC KEY", publicDER, err)
 
@@ -40,7 +52,21 @@ func TestParseKey(t *testing.T) {
 		{"a public key", EdDSA, publicPEM, `the PEM block is "PUBLIC KEY"`},
 		{"an encrypted key", EdDSA, bytes.ReplaceAll(edPEM, []byte("PRIVATE"), []byte("ENCRYPTED PRIVATE")), "unencrypted"},
 		{"two keys", EdDSA, append(bytes.Clone(edPEM), edPEM...), "more than one PEM block"},
-		{"a key of another kind", EdDSA, pkcs8(t, ecPrivate), "is a *ecdsa.PrivateKey, want Ed25519"},
+		{"a key of another kind", EdDSA, ecPEM, "is a *ecdsa.PrivateKey, want Ed25519"},
+
+		{"a key on P-256", ES256, ecPEM, ""},
+		{"a key on P-384", ES256, pkcs8(t, ec384), "another curve, want P-256"},
+		{"an Ed25519 key for ES256", ES256, edPEM, "is a ed25519.PrivateKey, want ECDSA on P-256"},
+		{"an RSA key for ES256", ES256, rsaPEM, "is a *rsa.PrivateKey, want ECDSA"},
+		{"SEC 1", ES256, sec1PEM, `the PEM block is "EC PRIVATE KEY"`},
+		{"two keys for ES256", ES256, append(bytes.Clone(ecPEM), ecPEM...), "more than one PEM block"},
+		{"an RSA key", RS256, rsaPEM, ""},
+		{"a short RSA key", RS256, pkcs8(t, short), "1024 bits, want 2048 to 4096"},
+		{"an EC key for RS256", RS256, ecPEM, "is a *ecdsa.PrivateKey, want RSA"},
+		{"PKCS#1", RS256, pkcs1PEM, `the PEM block is "RSA PRIVATE KEY"`},
+		{"a secret for RS256", RS256, testSecret, "not PEM"},
+		{"RS512", "RS512", rsaPEM, "unknown algorithm"},
+		{"PS256", "PS256", rsaPEM, "unknown algorithm"},
 		{"rubbish in PEM", EdDSA, pemOf(t, "PRIVATE KEY", []byte("rubbish"), nil), "not PKCS#8"},
 		{"none", "none", nil, `unknown algorithm "none", want HS256 or EdDSA`},
 		{"no algorithm", "", edPEM, "unknown algorithm"},
@@ -121,10 +147,9 @@ func TestKeyNeverPrintsItsSecret(t *testing.T) {
 	t.Parallel()
 	eachKey(t, func(t *testing.T, key *Key) {
 		ring := must(NewKeyring(key))
-		secret := testSecret
-		if key.Algorithm() == EdDSA {
-			secret = testPrivate
-		}
+		secret := map[string][]byte{
+			HS256: testSecret, EdDSA: testPrivate, ES256: must(testES256.Bytes()), RS256: testRS256.D.Bytes(),
+		}[key.Algorithm()]
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 			text := fmt.Sprintf(verb+verb+verb, key, *key, ring)
 			for _, spelled := range []string{
@@ -172,8 +197,8 @@ func TestNewKeyring(t *testing.T) {
 			switch {
 			case tt.wantErr == "" && err != nil:
 				t.Fatal(err)
-			case tt.wantErr == "" && ring.Active() != tt.active:
-				t.Errorf("active is %v", ring.Active())
+			case tt.wantErr == "" && ring.Active(born) != tt.active:
+				t.Errorf("active is %v", ring.Active(born))
 			case tt.wantErr != "" && (err == nil || !strings.Contains(err.Error(), tt.wantErr)):
 				t.Errorf("error is %v, want one with %q", err, tt.wantErr)
 			}
@@ -213,6 +238,12 @@ func TestJWKS(t *testing.T) {
 	t.Parallel()
 	hs, ed := testKeys[HS256], testKeys[EdDSA]
 	other := must(NewEdDSAKey(ed25519.NewKeyFromSeed(bytes.Repeat([]byte{9}, ed25519.SeedSize))))
+	ec, rs := testKeys[ES256], testKeys[RS256]
+	long := func(k *Key, kind, members string) string {
+		return fmt.Sprintf(`{"kty":%q,"use":"sig","alg":%q,"kid":%q,%s}`, kind, k.Algorithm(), k.ID(), members)
+	}
+	ecEntry := long(ec, "EC", fmt.Sprintf(`"crv":"P-256","x":%q,"y":%q`, ec.jwk.X, ec.jwk.Y))
+	rsEntry := long(rs, "RSA", fmt.Sprintf(`"n":%q,"e":"AQAB"`, rs.jwk.N))
 	entry := func(k *Key) string {
 		return fmt.Sprintf(`{"kty":"OKP","use":"sig","alg":"EdDSA","kid":%q,"crv":"Ed25519","x":%q}`, k.ID(), k.jwk.X)
 	}
@@ -223,12 +254,14 @@ func TestJWKS(t *testing.T) {
 	}{
 		{"HS256 has nothing to publish", must(NewKeyring(hs)), `{"keys":[]}`},
 		{"EdDSA", must(NewKeyring(ed)), `{"keys":[` + entry(ed) + `]}`},
+		{"ES256", must(NewKeyring(ec)), `{"keys":[` + ecEntry + `]}`},
+		{"RS256 beside ES256", must(NewKeyring(rs, ec)), `{"keys":[` + rsEntry + `,` + ecEntry + `]}`},
 		{"the active key first", must(NewKeyring(other, hs, ed)), `{"keys":[` + entry(other) + `,` + entry(ed) + `]}`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			b, err := json.Marshal(tt.ring.JWKS())
+			b, err := json.Marshal(tt.ring.JWKS(born))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,13 +1,17 @@
 package tokens
 
 import (
+	"crypto"
+	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"maps"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -29,11 +33,19 @@ var born = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 var (
 	testSecret  = []byte("0123456789abcdef0123456789abcdef")
 	testPrivate = ed25519.NewKeyFromSeed([]byte("fedcba9876543210fedcba9876543210"))
-	testPublic  = testPrivate.Public().(ed25519.PublicKey)
+	testES256   = must(parsePKCS8(must(os.ReadFile("testdata/es256.pem")))).(*ecdsa.PrivateKey)
+	testRS256   = must(parsePKCS8(must(os.ReadFile("testdata/rs256.pem")))).(*rsa.PrivateKey)
 
 	testKeys = map[string]*Key{
 		HS256: must(NewHS256Key(testSecret)),
 		EdDSA: must(NewEdDSAKey(testPrivate)),
+		ES256: must(NewES256Key(testES256)),
+		RS256: must(NewRS256Key(testRS256)),
+	}
+
+	// testPublics are the public halves, as golang-jwt wants them.
+	testPublics = map[string]crypto.PublicKey{
+		EdDSA: testPrivate.Public(), ES256: testES256.Public(), RS256: testRS256.Public(),
 	}
 )
 
@@ -61,6 +73,8 @@ func testToken() session.Token {
 		ClientID:   "sessiongate",
 		Scope:      "openid profile",
 		AMR:        []string{"pwd", "otp"},
+		Username:   "ana@example.com",
+		Roles:      []string{"admin", "billing:read"},
 		Generation: 3,
 		IssuedAt:   born,
 		ExpiresAt:  born.Add(30 * time.Minute),
@@ -125,6 +139,7 @@ func goodClaims() map[string]any {
 		"jti": "YmFzZTY0dXJsIG9mIDE2IGI", "sid": "019ca9b0-c800-7abc-8def-0123456789ab",
 		"client_id": "sessiongate", "scope": "openid profile", "gen": 3,
 		"auth_time": born.Add(-time.Hour).Unix(), "amr": []string{"pwd", "otp"},
+		"preferred_username": "ana@example.com", "roles": []string{"admin", "billing:read"},
 	}
 }
 
@@ -177,7 +192,7 @@ func accepted(key *Key, raw string, at time.Time) error {
 		if key.Algorithm() == HS256 {
 			return testSecret, nil
 		}
-		return testPublic, nil
+		return testPublics[key.Algorithm()], nil
 	})
 	return err
 }

@@ -28,11 +28,7 @@ func NewVerifier(keys *Keyring, o Options) (*Verifier, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	now := o.Now
-	if now == nil {
-		now = time.Now
-	}
-	return &Verifier{keys: keys, options: o, now: now, cache: newCache(o.CacheSize)}, nil
+	return &Verifier{keys: keys, options: o, now: o.clock(), cache: newCache(o.CacheSize)}, nil
 }
 
 // Verify returns what raw says, if this gateway issued it for its audience.
@@ -41,47 +37,51 @@ func NewVerifier(keys *Keyring, o Options) (*Verifier, error) {
 // reason for the log; it holds nothing of the token. It is
 // session.ErrTokenExpired, and the Token is returned with it, when everything
 // but the time is right: only such a token may be called expired. No other
-// error occurs. The Token's AMR is shared and must not be changed.
+// error occurs. The Token's AMR and Roles are shared and must not be changed.
 //
-// It asks no store. Whether the session lives is another question.
+// It asks no store, but for the keys where they are shared and the token names
+// one that is not known yet; that is done once for all who wait, and not more
+// often than Shared allows. Whether the session lives is another question.
 func (v *Verifier) Verify(raw string) (session.Token, error) {
 	// Before anything is spent on it (CVE-2025-30204).
 	if len(raw) > MaxBytes {
 		return session.Token{}, invalid("it is longer than any token")
 	}
+	// Before the cache: a key may have been withdrawn since.
+	header, rest, _ := strings.Cut(raw, ".")
+	now := v.now()
+	key := v.keys.find(header, now)
+	if key == nil {
+		return session.Token{}, errHeader
+	}
 	d := digest(sha256.Sum256([]byte(raw)))
 	p := v.cache.get(&d)
 	if p == nil {
 		var why string
-		if p, why = v.verify(raw); why != "" {
+		if p, why = v.verify(key, raw, rest); why != "" {
 			return session.Token{}, invalid(why)
 		}
 		v.cache.put(&d, p)
 	}
-	return v.judge(p)
+	return v.judge(p, now)
 }
 
-// verify does everything that does not depend on the time. Either the payload
-// is nil or why is "".
-func (v *Verifier) verify(raw string) (_ *payload, why string) {
+// verify does everything that does not depend on the time; rest is raw without
+// the header. Either the payload is nil or why is "".
+func (v *Verifier) verify(key *Key, raw, rest string) (_ *payload, why string) {
 	// encoding/base64 skips line breaks even when strict.
 	if strings.ContainsAny(raw, "\r\n") {
 		return nil, "it has a line break"
 	}
-	header, rest, _ := strings.Cut(raw, ".")
 	body, mac, ok := strings.Cut(rest, ".")
 	if !ok || strings.Contains(mac, ".") {
 		return nil, "it does not have three segments"
-	}
-	key, ok := v.keys.byHeader[header]
-	if !ok {
-		return nil, "its header is not that of one of our keys"
 	}
 	signature, err := segment.DecodeString(mac)
 	if err != nil {
 		return nil, "its signature is not base64url"
 	}
-	if key.verify(raw[:len(header)+1+len(body)], signature) != nil {
+	if key.verify(raw[:len(key.header)+1+len(body)], signature) != nil {
 		return nil, "its signature is wrong"
 	}
 
@@ -108,8 +108,7 @@ var segment = base64.RawURLEncoding.Strict()
 
 // judge holds the payload to the time. What must never have been valid comes
 // before what no longer is.
-func (v *Verifier) judge(p *payload) (session.Token, error) {
-	now := v.now()
+func (v *Verifier) judge(p *payload, now time.Time) (session.Token, error) {
 	latest := now.Add(v.options.Leeway)
 	switch t := &p.token; {
 	case t.IssuedAt.After(latest):
@@ -124,6 +123,7 @@ func (v *Verifier) judge(p *payload) (session.Token, error) {
 }
 
 var (
+	errHeader     = invalid("its header is not that of one of our keys")
 	errFromFuture = invalid("iat is in the future")
 	errNotYet     = invalid("nbf is in the future")
 	errExpired    = fmt.Errorf("tokens: verify token: %w", session.ErrTokenExpired)

@@ -34,7 +34,9 @@ type gateway struct {
 	tracker  *jobs.Tracker
 	jobs     *jobs.Scheduler
 
+	addr     string // where this gateway listens
 	keys     *tokens.Keyring
+	shared   *tokens.Shared // nil where keys are not shared
 	issuer   *tokens.Issuer
 	verifier *tokens.Verifier
 	logins   *login.Service
@@ -48,17 +50,19 @@ type gateway struct {
 // build makes the parts, starts those that work by themselves, and pushes onto
 // down what stops them. addr is where this gateway listens.
 func build(ctx context.Context, cfg config.Config, log *slog.Logger, addr string, down *stack) (*gateway, error) {
-	g := &gateway{cfg: cfg, log: log, reg: telemetry.NewRegistry()}
+	g := &gateway{cfg: cfg, log: log, reg: telemetry.NewRegistry(), addr: addr}
 	g.ending, g.end = context.WithCancel(context.WithoutCancel(ctx))
 	for _, part := range []func() error{
 		g.buildKeys, // what can be wrong with the configuration comes first
 		func() error { return g.openPostgres(down) },
 		func() error { return g.openRedis(ctx, addr, down) },
+		g.shareKeys,
 		func() error { return g.openFeed(down) },
-		g.buildTokens,
 		g.buildLogins,
 		func() error { return g.startJobs(down) },
 		func() error { return g.watchSchema(ctx, down) },
+		func() error { return g.startKeys(ctx) }, // needs the tables
+		g.buildTokens,
 		g.buildHandler,
 	} {
 		if err := part(); err != nil {
@@ -66,19 +70,6 @@ func build(ctx context.Context, cfg config.Config, log *slog.Logger, addr string
 		}
 	}
 	return g, nil
-}
-
-func (g *gateway) buildKeys() error {
-	material := g.cfg.Tokens.Secret
-	if g.cfg.Tokens.Algorithm == config.EdDSA {
-		material = g.cfg.Tokens.PrivateKey
-	}
-	key, err := tokens.ParseKey(g.cfg.Tokens.Algorithm, []byte(material))
-	if err != nil {
-		return err
-	}
-	g.keys, err = tokens.NewKeyring(key)
-	return err
 }
 
 func (g *gateway) openPostgres(down *stack) (err error) {
@@ -157,21 +148,6 @@ func policyOf(s config.Sessions) session.Policy {
 	}
 }
 
-func (g *gateway) buildTokens() (err error) {
-	options := tokens.Options{
-		Issuer:    g.cfg.Tokens.Issuer,
-		Audience:  g.cfg.Tokens.Audience,
-		Leeway:    g.cfg.Tokens.Leeway,
-		CacheSize: g.cfg.Tokens.CacheSize,
-		Now:       g.redis.Clock,
-	}
-	if g.issuer, err = tokens.NewIssuer(g.keys, options); err != nil {
-		return err
-	}
-	g.verifier, err = tokens.NewVerifier(g.keys, options)
-	return err
-}
-
 func (g *gateway) buildLogins() error {
 	p := g.cfg.Passwords
 	hasher, err := login.NewHasher(login.HasherOptions{
@@ -198,7 +174,7 @@ func (g *gateway) startJobs(down *stack) (err error) {
 		return err
 	}
 	s := g.cfg.Jobs
-	table, err := jobs.All(jobs.Deps{
+	deps := jobs.Deps{
 		Redis:    g.redis,
 		Postgres: g.postgres,
 		Tracker:  g.tracker,
@@ -206,11 +182,15 @@ func (g *gateway) startJobs(down *stack) (err error) {
 		Settings: jobs.Settings{
 			Flush: s.Flush, FlushBatch: s.FlushBatch, Activity: s.Activity, Sweep: s.Sweep,
 			Reconcile: s.Reconcile, ReconcileMaxMissing: s.ReconcileMaxMissing,
-			Partitions: s.Partitions, Retention: s.Retention,
+			Partitions: s.Partitions, Retention: s.Retention, Keys: "@every " + g.cfg.Tokens.Reload.String(),
 		},
 		Metrics: g.reg,
 		Log:     g.log,
-	})
+	}
+	if g.shared != nil {
+		deps.Keys = g.shared
+	}
+	table, err := jobs.All(deps)
 	if err != nil {
 		return err
 	}

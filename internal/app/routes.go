@@ -32,10 +32,6 @@ func (g *gateway) buildHandler() error {
 		return err
 	}
 	addresses := middleware.NewAddresses(trusted)
-	api, err := g.api(addresses)
-	if err != nil {
-		return err
-	}
 	auth := &middleware.Authenticator{
 		Tokens: g.verifier, Sessions: g.redis, Activity: g.tracker, Now: g.redis.Clock,
 	}
@@ -48,7 +44,7 @@ func (g *gateway) buildHandler() error {
 		Timeout:   g.cfg.HTTP.RequestTimeout,
 		Long:      handlers.Long,
 	})
-	g.handler, err = handlers.NewEngine(chain, api, handlers.Guards{
+	g.handler, err = handlers.NewEngine(chain, g.api(addresses), handlers.Guards{
 		Live:         auth.Live(),
 		Signed:       auth.Signed(),
 		Backend:      clients.Basic(config.AllowSessions),
@@ -58,11 +54,7 @@ func (g *gateway) buildHandler() error {
 	return err
 }
 
-func (g *gateway) api(from *middleware.Addresses) (*handlers.API, error) {
-	keys, err := handlers.NewWellKnown(g.keys.JWKS())
-	if err != nil {
-		return nil, err
-	}
+func (g *gateway) api(from *middleware.Addresses) *handlers.API {
 	now, origin := g.redis.Clock, from.Origin
 	grant := &handlers.Grant{Tokens: g.issuer, Policy: policyOf(g.cfg.Sessions), Now: now}
 	past := ledger{g.postgres}
@@ -80,13 +72,16 @@ func (g *gateway) api(from *middleware.Addresses) (*handlers.API, error) {
 			Tokens: g.verifier, Sessions: g.redis, Activity: g.tracker,
 			Issuer: g.cfg.Tokens.Issuer, Audience: g.cfg.Tokens.Audience, Now: now,
 		},
-		Feed:      handlers.Revocations{Feed: g.feed, Heartbeat: g.cfg.Feed.Heartbeat, Ending: g.ending},
-		WellKnown: keys,
+		Feed: handlers.Revocations{Feed: g.feed, Heartbeat: g.cfg.Feed.Heartbeat, Ending: g.ending},
+		WellKnown: handlers.WellKnown{
+			Keys: g.keys, Now: now, MaxAge: g.keysMaxAge(),
+			Metadata: handlers.NewMetadata(g.cfg.Tokens.Issuer, g.baseURL(), g.cfg.Tokens.Algorithm),
+		},
 		Health: handlers.Health{
 			Redis: g.redis, Postgres: g.postgres, Degraded: g.degraded, Draining: g.draining.Load,
 		},
 		Metrics: telemetry.Handler(g.reg),
-	}, nil
+	}
 }
 
 // degraded names what /readyz shows beside the stores.

@@ -8,12 +8,21 @@ import (
 	"github.com/sessiongate/sessiongate/store"
 )
 
+// keysCommand is about two kinds of keys. Printing those of a user in Redis is the
+// older one, so `keys <user id>` means that.
 type keysCommand struct {
+	Redis  keysRedisCommand  `cmd:"" default:"withargs" help:"Print the names of a user's keys in Redis. The word redis may be left out."`
+	List   keysListCommand   `cmd:"" help:"List the keys that tokens are signed with."`
+	Rotate keysRotateCommand `cmd:"" help:"Publish the next signing key, before it is due."`
+	Retire keysRetireCommand `cmd:"" help:"End a signing key that somebody else has: its tokens are refused."`
+}
+
+type keysRedisCommand struct {
 	User string `arg:"" name:"user-id" help:"The user's id, as in the sub claim."`
 }
 
 // Run asks nobody: names follow from the id and the number of partitions.
-func (k keysCommand) Run(in *invocation) error {
+func (k keysRedisCommand) Run(in *invocation) error {
 	if err := session.CheckUserID(k.User); err != nil {
 		return fmt.Errorf("%w: %w", ErrUsage, err)
 	}

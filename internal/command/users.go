@@ -70,6 +70,9 @@ func (c userAddCommand) Run(ctx context.Context, in *invocation) error {
 	if err := session.CheckUserID(user.ID); err != nil {
 		return fmt.Errorf("%w: %w", ErrUsage, err)
 	}
+	if err := session.CheckRoles(user.Roles); err != nil {
+		return fmt.Errorf("%w: roles %w", ErrUsage, err)
+	}
 	cfg, db, err := in.users("passwords")
 	if err != nil {
 		return err

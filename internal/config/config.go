@@ -37,6 +37,7 @@ type Config struct {
 // HTTP is the listener and its limits.
 type HTTP struct {
 	Addr              string        `koanf:"addr"`
+	PublicURL         string        `koanf:"public_url"`      // as clients see it; "": the issuer's, or addr
 	TrustedProxies    []string      `koanf:"trusted_proxies"` // addresses or CIDR; whose X-Forwarded-For is believed
 	ReadHeaderTimeout time.Duration `koanf:"read_header_timeout"`
 	RequestTimeout    time.Duration `koanf:"request_timeout"`
@@ -67,17 +68,32 @@ type Database struct {
 const (
 	HS256 = "HS256"
 	EdDSA = "EdDSA"
+	ES256 = "ES256"
+	RS256 = "RS256"
+)
+
+// Where the keys come from.
+const (
+	KeysStatic  = "static"  // tokens.secret or tokens.private_key
+	KeysManaged = "managed" // made and rotated by the gateways, kept in the stores
 )
 
 // Tokens is how access tokens are signed and checked.
 type Tokens struct {
-	Algorithm  string        `koanf:"algorithm"`
-	Secret     Secret        `koanf:"secret"`      // of HS256, used as it stands
-	PrivateKey Secret        `koanf:"private_key"` // of EdDSA: Ed25519, PKCS#8, PEM
-	Issuer     string        `koanf:"issuer"`      // iss
-	Audience   string        `koanf:"audience"`    // aud
-	Leeway     time.Duration `koanf:"leeway"`
-	CacheSize  int           `koanf:"cache_size"` // verified signatures; 0: none
+	Algorithm  string `koanf:"algorithm"`
+	Secret     Secret `koanf:"secret"`      // of HS256, used as it stands
+	PrivateKey Secret `koanf:"private_key"` // of the other algorithms: PKCS#8, PEM
+
+	Keys         string        `koanf:"keys"`          // KeysStatic or KeysManaged
+	SealingKey   Secret        `koanf:"sealing_key"`   // of managed keys
+	RotateEvery  time.Duration `koanf:"rotate_every"`  // how long a managed key signs
+	PublishAhead time.Duration `koanf:"publish_ahead"` // before it signs
+	Reload       time.Duration `koanf:"reload"`        // whole seconds
+
+	Issuer    string        `koanf:"issuer"`   // iss
+	Audience  string        `koanf:"audience"` // aud
+	Leeway    time.Duration `koanf:"leeway"`
+	CacheSize int           `koanf:"cache_size"` // verified signatures; 0: none
 }
 
 // Sessions is how long sessions live.
@@ -164,11 +180,15 @@ func Default() Config {
 		Redis:    Redis{Timeout: 200 * time.Millisecond, Partitions: 1},
 		Database: Database{MaxConns: 8, StatementTimeout: 5 * time.Second, Migrate: true},
 		Tokens: Tokens{
-			Algorithm: HS256,
-			Issuer:    "sessiongate",
-			Audience:  "sessiongate",
-			Leeway:    5 * time.Second,
-			CacheSize: 65536,
+			Algorithm:    HS256,
+			Keys:         KeysStatic,
+			RotateEvery:  720 * time.Hour,
+			PublishAhead: time.Hour,
+			Reload:       30 * time.Second,
+			Issuer:       "sessiongate",
+			Audience:     "sessiongate",
+			Leeway:       5 * time.Second,
+			CacheSize:    65536,
 		},
 		Sessions: Sessions{
 			TTL:              30 * time.Minute,

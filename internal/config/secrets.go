@@ -1,12 +1,16 @@
 package config
 
 import (
+	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/hex"
 	"encoding/pem"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 )
 
@@ -23,18 +27,49 @@ var sampleWords = []string{
 }
 
 func (v *validator) tokens(t Tokens) {
-	v.oneOf("tokens.algorithm", t.Algorithm, HS256, EdDSA)
-	switch t.Algorithm {
-	case HS256:
-		v.secret("tokens.secret", t.Secret, "")
-	case EdDSA:
-		v.checkHidden(isEd25519(t.PrivateKey), "tokens.private_key",
-			"an Ed25519 key in PKCS#8 PEM, as from `openssl genpkey -algorithm ed25519`")
-	}
+	v.oneOf("tokens.algorithm", t.Algorithm, HS256, EdDSA, ES256, RS256)
+	v.oneOf("tokens.keys", t.Keys, KeysStatic, KeysManaged)
+	v.keys(t)
 	v.text("tokens.issuer", t.Issuer)
 	v.text("tokens.audience", t.Audience)
 	v.count("tokens.cache_size", t.CacheSize, 0, 1<<24)
 }
+
+// keys checks where keys come from. Beside managed keys the two settings hold
+// keys from before, which need not be there.
+func (v *validator) keys(t Tokens) {
+	managed := t.Keys == KeysManaged
+	if t.Algorithm == HS256 && !managed || managed && t.Secret != "" {
+		v.secret("tokens.secret", t.Secret, "")
+	}
+	switch {
+	case managed && t.PrivateKey != "":
+		v.checkHidden(keyAlgorithm(t.PrivateKey) != "", "tokens.private_key", "nothing, or a key as %s, %s or %s takes",
+			EdDSA, ES256, RS256)
+	case !managed && privateKeys[t.Algorithm] != "":
+		v.checkHidden(keyAlgorithm(t.PrivateKey) == t.Algorithm, "tokens.private_key", "%s", privateKeys[t.Algorithm])
+	}
+	if !managed {
+		return
+	}
+	v.secret("tokens.sealing_key", t.SealingKey, t.Secret)
+	v.duration("tokens.reload", t.Reload, time.Second, time.Hour)
+	v.check(t.Reload%time.Second == 0, "tokens.reload", t.Reload, "whole seconds")
+	v.check(t.PublishAhead > t.Reload && t.PublishAhead <= 30*24*time.Hour, "tokens.publish_ahead", t.PublishAhead,
+		"more than tokens.reload (%s), so that every gateway knows a key before it signs, up to 720h", durationText(t.Reload))
+	v.check(t.RotateEvery >= 2*t.PublishAhead && t.RotateEvery <= 5*365*24*time.Hour, "tokens.rotate_every", t.RotateEvery,
+		"at least twice tokens.publish_ahead (%s), up to 43800h", durationText(t.PublishAhead))
+}
+
+// privateKeys says what the private key of an algorithm has to be.
+var privateKeys = map[string]string{
+	EdDSA: "an Ed25519 key in PKCS#8 PEM, as from `openssl genpkey -algorithm ed25519`",
+	ES256: "a P-256 key in PKCS#8 PEM, as from `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256`",
+	RS256: "an RSA key of 2048 to 4096 bits in PKCS#8 PEM, as from `openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048`",
+}
+
+// KeyAlgorithm returns the algorithm that a private key is for, "" if it is none.
+func (t Tokens) KeyAlgorithm() string { return keyAlgorithm(t.PrivateKey) }
 
 func (v *validator) text(key, s string) {
 	ok := s != "" && len(s) <= 255 && strings.TrimSpace(s) == s && !strings.ContainsFunc(s, unicode.IsControl)
@@ -91,14 +126,28 @@ func isSample(s string) bool {
 	return slices.ContainsFunc(sampleWords, func(w string) bool { return strings.Contains(s, w) })
 }
 
-func isEd25519(s Secret) bool {
+func keyAlgorithm(s Secret) string {
 	block, _ := pem.Decode([]byte(s))
 	if block == nil || block.Type != "PRIVATE KEY" {
-		return false
+		return ""
 	}
 	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	_, ok := key.(ed25519.PrivateKey)
-	return err == nil && ok
+	if err != nil {
+		return ""
+	}
+	switch key := key.(type) {
+	case ed25519.PrivateKey:
+		return EdDSA
+	case *ecdsa.PrivateKey:
+		if key.Curve == elliptic.P256() {
+			return ES256
+		}
+	case *rsa.PrivateKey:
+		if bits := key.N.BitLen(); bits >= 2048 && bits <= 4096 {
+			return RS256
+		}
+	}
+	return ""
 }
 
 // emptySHA256 is the digest of no secret at all: `printf ” | sha256sum`.

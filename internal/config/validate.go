@@ -67,6 +67,8 @@ func (v *validator) oneOf(key, value string, allowed ...string) {
 func (v *validator) http(c Config) {
 	h := c.HTTP
 	v.address("http.addr", h.Addr)
+	v.check(h.PublicURL == "" || isBaseURL(h.PublicURL), "http.public_url", h.PublicURL,
+		"nothing, or https://host without a slash at its end, a query or a fragment")
 	for _, p := range h.TrustedProxies {
 		_, errAddr := netip.ParseAddr(p)
 		_, errPrefix := netip.ParsePrefix(p)
@@ -80,6 +82,26 @@ func (v *validator) http(c Config) {
 	v.count("http.max_header_bytes", h.MaxHeaderBytes, 4<<10, 1<<20)
 	v.duration("http.shutdown_timeout", h.ShutdownTimeout, time.Second, 10*time.Minute)
 	v.duration("http.drain_delay", h.DrainDelay, 0, 5*time.Minute)
+}
+
+// isBaseURL says whether paths can be put behind s (RFC 8414 §2: no query, no
+// fragment).
+func isBaseURL(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && u.User == nil &&
+		!strings.ContainsAny(s, "?#") && !strings.HasSuffix(s, "/")
+}
+
+// BaseURL returns what the addresses in the metadata begin with: the setting, or
+// the issuer where that is a URL, or "" where nobody knows.
+func (c Config) BaseURL() string {
+	if c.HTTP.PublicURL != "" {
+		return c.HTTP.PublicURL
+	}
+	if base := strings.TrimSuffix(c.Tokens.Issuer, "/"); isBaseURL(base) {
+		return base
+	}
+	return ""
 }
 
 // address checks host:port, and that a development gateway stays on this machine.
