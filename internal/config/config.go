@@ -21,17 +21,18 @@ type Config struct {
 	// secrets and refuses to listen on anything but loopback.
 	Dev bool
 
-	HTTP      HTTP      `koanf:"http"`
-	Redis     Redis     `koanf:"redis"`
-	Database  Database  `koanf:"database"`
-	Tokens    Tokens    `koanf:"tokens"`
-	Sessions  Sessions  `koanf:"sessions"`
-	Passwords Passwords `koanf:"passwords"`
-	Audit     Audit     `koanf:"audit"`
-	Clients   []Client  `koanf:"clients"`
-	Feed      Feed      `koanf:"feed"`
-	Jobs      Jobs      `koanf:"jobs"`
-	Log       Log       `koanf:"log"`
+	HTTP        HTTP        `koanf:"http"`
+	Redis       Redis       `koanf:"redis"`
+	Database    Database    `koanf:"database"`
+	Tokens      Tokens      `koanf:"tokens"`
+	Sessions    Sessions    `koanf:"sessions"`
+	Passwords   Passwords   `koanf:"passwords"`
+	Audit       Audit       `koanf:"audit"`
+	Clients     []Client    `koanf:"clients"`
+	Feed        Feed        `koanf:"feed"`
+	ForwardAuth ForwardAuth `koanf:"forward_auth"`
+	Jobs        Jobs        `koanf:"jobs"`
+	Log         Log         `koanf:"log"`
 }
 
 // HTTP is the listener and its limits.
@@ -124,15 +125,46 @@ type Audit struct {
 const (
 	AllowIntrospect = "introspect" // POST /oauth2/introspect
 	AllowSessions   = "sessions"   // POST /sessions
+	AllowRevoke     = "revoke"     // POST /oauth2/revoke
 	AllowFeed       = "feed"       // GET /revocations
 )
+
+// allowed is all that a client may be allowed.
+var allowed = []string{AllowIntrospect, AllowSessions, AllowRevoke, AllowFeed}
 
 // Client is a program that calls the gateway with credentials of its own
 // (RFC 6749 §2.3.1).
 type Client struct {
 	ID            string   `koanf:"id"`
 	SecretsSHA256 []string `koanf:"secrets_sha256"` // hex; any of them is accepted
-	Allow         []string `koanf:"allow"`          // AllowIntrospect, AllowSessions, AllowFeed
+	Allow         []string `koanf:"allow"`          // AllowIntrospect, …
+	Scopes        []string `koanf:"scopes"`         // those it may see; empty: all
+	Passive       bool     `koanf:"activity"`       // activity: false; its questions are no use of the session
+}
+
+// The sets of headers in which forward-auth says who somebody is.
+const (
+	HeadersOwn         = "own"
+	HeadersOAuth2Proxy = "oauth2-proxy"
+	HeadersAuthelia    = "authelia"
+)
+
+// ForwardAuth is how gateways in front are answered that ask about each request.
+type ForwardAuth struct {
+	Headers       string        `koanf:"headers"`
+	Cookie        string        `koanf:"cookie"`         // "": none
+	LoginURL      string        `koanf:"login_url"`      // "": nobody is redirected
+	RedirectHosts []string      `koanf:"redirect_hosts"` // host or host:port
+	Policies      []RoutePolicy `koanf:"policies"`
+	GRPCAddr      string        `koanf:"grpc_addr"` // of Envoy's interface; "": off
+}
+
+// RoutePolicy is what somebody must have to be let through to some routes: all of
+// the scopes and all of the roles.
+type RoutePolicy struct {
+	Name   string   `koanf:"name" json:"name"`
+	Scopes []string `koanf:"scopes" json:"scopes,omitempty"`
+	Roles  []string `koanf:"roles" json:"roles,omitempty"`
 }
 
 // Feed is the feed of revocations.
@@ -201,6 +233,12 @@ func Default() Config {
 		Passwords: Passwords{MemoryKiB: 19456, Iterations: 2, Parallelism: 1, MaxWait: 2 * time.Second},
 		Clients:   []Client{},
 		Feed:      Feed{MaxEntries: 100_000, MaxReaders: 10_000, Heartbeat: 15 * time.Second},
+		ForwardAuth: ForwardAuth{
+			Headers:       HeadersOwn,
+			Cookie:        "__Host-session",
+			RedirectHosts: []string{},
+			Policies:      []RoutePolicy{},
+		},
 		Jobs: Jobs{
 			Flush:               "@every 1s",
 			FlushBatch:          1000,

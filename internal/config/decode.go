@@ -48,11 +48,9 @@ func (r *reader) decode(f field, source string) {
 		}
 		want = assign(at, v, ok, "a list of texts")
 	case *[]Client:
-		var v []Client
-		v, want = decodeClients(raw, text, fromEnv)
-		if want == "" {
-			*at = v
-		}
+		want = decodeList(at, raw, text, fromEnv, wantClients, decodeClient)
+	case *[]RoutePolicy:
+		want = decodeList(at, raw, text, fromEnv, wantPolicies, decodePolicy)
 	default:
 		panic(fmt.Sprintf("config: no decoder for %s of type %T", f.key, at))
 	}
@@ -110,37 +108,44 @@ func split(text string) []string {
 	return v
 }
 
-const wantClients = "a list of {id, secrets_sha256: [hex], allow: [introspect, sessions]}"
+const (
+	wantClients  = "a list of {id, secrets_sha256: [hex], allow: [introspect, sessions, revoke, feed]}"
+	wantPolicies = "a list of {name, scopes: [], roles: []}"
+)
 
-// decodeClients reads the list from YAML, or from a variable that holds it as
+// decodeList reads a list of maps from YAML, or from a variable that holds it as
 // JSON. It returns what would have been right, "" if it was.
-func decodeClients(raw any, text string, fromEnv bool) ([]Client, string) {
+func decodeList[T any](
+	at *[]T, raw any, text string, fromEnv bool, want string, decode func(map[string]any) (T, string),
+) string {
 	if fromEnv {
 		if err := json.Unmarshal([]byte(text), &raw); err != nil {
-			return nil, wantClients + ", as JSON: " + err.Error()
+			return want + ", as JSON: " + err.Error()
 		}
 	}
-	list, ok := raw.([]any)
+	items, ok := raw.([]any)
 	if !ok {
-		return nil, wantClients
+		return want
 	}
-	clients := make([]Client, 0, len(list))
-	for i, item := range list {
-		c, what := decodeClient(item)
-		if what != "" {
-			return nil, fmt.Sprintf("%s; number %d: %s", wantClients, i+1, what)
+	list := make([]T, 0, len(items))
+	for i, item := range items {
+		wrong := "is not a map"
+		var v T
+		if m, ok := item.(map[string]any); ok {
+			v, wrong = decode(m)
 		}
-		clients = append(clients, c)
+		if wrong != "" {
+			return fmt.Sprintf("%s; number %d: %s", want, i+1, wrong)
+		}
+		list = append(list, v)
 	}
-	return clients, ""
+	*at = list
+	return ""
 }
 
-func decodeClient(item any) (c Client, wrong string) {
-	m, ok := item.(map[string]any)
-	if !ok {
-		return c, "is not a map"
-	}
+func decodeClient(m map[string]any) (c Client, wrong string) {
 	for key, raw := range m {
+		var ok bool
 		switch key {
 		case "id":
 			c.ID, ok = raw.(string)
@@ -148,6 +153,12 @@ func decodeClient(item any) (c Client, wrong string) {
 			c.SecretsSHA256, ok = texts(raw)
 		case "allow":
 			c.Allow, ok = texts(raw)
+		case "scopes":
+			c.Scopes, ok = texts(raw)
+		case "activity":
+			var active bool
+			active, ok = raw.(bool)
+			c.Passive = !active
 		default:
 			return c, fmt.Sprintf("has no setting %q", key)
 		}
@@ -156,6 +167,26 @@ func decodeClient(item any) (c Client, wrong string) {
 		}
 	}
 	return c, ""
+}
+
+func decodePolicy(m map[string]any) (p RoutePolicy, wrong string) {
+	for key, raw := range m {
+		var ok bool
+		switch key {
+		case "name":
+			p.Name, ok = raw.(string)
+		case "scopes":
+			p.Scopes, ok = texts(raw)
+		case "roles":
+			p.Roles, ok = texts(raw)
+		default:
+			return p, fmt.Sprintf("has no setting %q", key)
+		}
+		if !ok {
+			return p, key + " is of another type"
+		}
+	}
+	return p, ""
 }
 
 // given is a value as the reader of an error message will recognize it.

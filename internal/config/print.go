@@ -77,9 +77,24 @@ func showClients(clients []Client) string {
 	for _, c := range clients {
 		fmt.Fprintf(&b, "\n  - {id: %q, secrets_sha256: [", c.ID)
 		b.WriteString(strings.TrimSuffix(strings.Repeat(`"(hidden)", `, len(c.SecretsSHA256)), ", "))
-		fmt.Fprintf(&b, "], allow: [%s]}", strings.Join(c.Allow, ", "))
+		fmt.Fprintf(&b, "], allow: [%s]", strings.Join(c.Allow, ", "))
+		if len(c.Scopes) > 0 {
+			b.WriteString(", scopes: [" + quoteAll(c.Scopes) + "]")
+		}
+		if c.Passive {
+			b.WriteString(", activity: false")
+		}
+		b.WriteString("}")
 	}
 	return b.String()
+}
+
+func quoteAll(list []string) string {
+	quoted := make([]string, len(list))
+	for i, s := range list {
+		quoted[i] = strconv.Quote(s)
+	}
+	return strings.Join(quoted, ", ")
 }
 
 // durationText is a duration without the zeros that String adds: "30m", not "30m0s".

@@ -170,10 +170,11 @@ func (v *validator) clients(clients []Client) {
 			v.checkHidden(err == nil && len(b) == 32 && strings.ToLower(digest) != emptySHA256, key,
 				"secrets_sha256 to be 64 hexadecimal digits, as from `printf %%s \"$SECRET\" | sha256sum`")
 		}
-		v.checkHidden(len(c.Allow) > 0, key, "allow to name introspect, sessions or feed")
+		want := "allow to name at least one of " + strings.Join(allowed, ", ")
+		v.checkHidden(len(c.Allow) > 0, key, "%s", want)
 		for _, a := range c.Allow {
-			v.check(a == AllowIntrospect || a == AllowSessions || a == AllowFeed, key, a,
-				"allow to name introspect, sessions or feed")
+			v.check(slices.Contains(allowed, a), key, a, "%s", want)
 		}
+		v.scopes(key, c.Scopes)
 	}
 }

@@ -23,6 +23,7 @@ func (c Config) Validate() error {
 	v.secret("audit.fingerprint_key", c.Audit.FingerprintKey, c.Tokens.Secret)
 	v.clients(c.Clients)
 	v.feed(c.Feed)
+	v.forwardAuth(c.ForwardAuth)
 	v.jobs(c.Jobs)
 	v.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	v.oneOf("log.format", c.Log.Format, "json", "text")
