@@ -33,7 +33,7 @@ type lookups struct {
 	idle        []*lane
 	queue       []*lookup
 	spare       []*lookup // the next queue
-	outstanding int       // callers under way, queued or on a lane
+	outstanding int       // callers on a lane, and questions queued
 	draining    bool      // a lane serves the queue
 }
 
@@ -106,9 +106,35 @@ func (l *lookups) ask(ctx context.Context, userKey, sessionKey, userID string, s
 	return s, err
 }
 
-// enter gives the caller a lane to ask on, or, with a nil lane, a place in the
+// askAll asks several questions of one caller, maxBatch at most, in one round
+// trip; two where others were queued before them. Each gets its standing and its
+// error. They share a done channel that has room for all of them.
+func (l *lookups) askAll(ctx context.Context, questions []*lookup) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("%w: %w", session.ErrUnavailable, err)
+	}
+	lane, err := l.enter(questions...)
+	if err != nil {
+		return err
+	}
+	if lane != nil {
+		l.exchange(lane, questions)
+		l.leave(lane)
+		return nil
+	}
+	for _, q := range questions {
+		select {
+		case <-q.done:
+		case <-ctx.Done(): // the answers will come, to nobody
+			return fmt.Errorf("%w: %w", session.ErrUnavailable, context.Cause(ctx))
+		}
+	}
+	return nil
+}
+
+// enter gives the caller a lane to ask on, or, with a nil lane, places in the
 // queue. Whoever queues does so behind a lane that is out, which will see to it.
-func (l *lookups) enter(q *lookup) (*lane, error) {
+func (l *lookups) enter(questions ...*lookup) (*lane, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.queue) >= maxQueued {
@@ -120,7 +146,8 @@ func (l *lookups) enter(q *lookup) (*lane, error) {
 		l.idle = l.idle[:n-1]
 		return lane, nil
 	}
-	l.queue = append(l.queue, q)
+	l.outstanding += len(questions) - 1 // drain counts them one by one
+	l.queue = append(l.queue, questions...)
 	return nil, nil
 }
 

@@ -110,20 +110,7 @@ func (r *Redis) Validate(ctx context.Context, t session.Token) (session.Session,
 	if err != nil {
 		return session.Session{}, fmt.Errorf("store: validate session: %w", err)
 	}
-	if !at.live {
-		return session.Session{}, session.ErrEnded
-	}
-	s := session.Session{
-		ID: t.SessionID, UserID: t.UserID, ClientID: t.ClientID, Scope: t.Scope, AMR: t.AMR,
-		Username: t.Username, Roles: t.Roles,
-		CreatedAt: t.SessionID.Time(), AuthTime: t.AuthTime, ExpiresAt: time.UnixMilli(at.expires).UTC(),
-		Generation: at.generation,
-	}
-	s.RotatedAt = s.CreatedAt
-	if at.rotated != 0 {
-		s.RotatedAt = time.UnixMilli(at.rotated).UTC()
-	}
-	return s, checkGeneration(&s, t, at.used, r.Clock(), r.opt.Policy.Grace)
+	return r.judge(t, at)
 }
 
 func readGeneration(s *session.Session, generation, rotated any) error {
