@@ -48,7 +48,10 @@ func BenchmarkAnswer(b *testing.B) {
 	status := httptest.NewRequest(http.MethodGet, "/sessions/status", nil)
 	status.Header.Set("Authorization", "Bearer "+raw)
 
-	for name, r := range map[string]*http.Request{"introspect": introspect, "status": status} {
+	forward := httptest.NewRequest(http.MethodGet, "/forward-auth", nil)
+	forward.Header.Set("Authorization", "Bearer "+raw)
+
+	for name, r := range map[string]*http.Request{"introspect": introspect, "status": status, "forward-auth": forward} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
@@ -89,6 +92,8 @@ func benchEngine(b *testing.B, live instant) (engine http.Handler, raw string) {
 		{ID: "c", Secrets: [][sha256.Size]byte{sha256.Sum256([]byte("s"))}, Allow: []string{"introspect"}},
 	})
 	must(err)
+	identity, err := handlers.NewIdentity("own")
+	must(err)
 	auth := &middleware.Authenticator{Tokens: verifier, Sessions: live, Activity: live, Now: time.Now}
 	grant := &handlers.Grant{Tokens: issuer, Policy: session.Policy{TTL: time.Hour, RefreshAfter: time.Hour / 2}, Now: time.Now}
 	engine, err = handlers.NewEngine(middleware.Chain(middleware.Options{
@@ -96,13 +101,16 @@ func benchEngine(b *testing.B, live instant) (engine http.Handler, raw string) {
 		Metrics: metrics, Addresses: middleware.NewAddresses(nil), Quiet: handlers.Quiet,
 		BodyBytes: 64 << 10, Timeout: 5 * time.Second,
 	}), &handlers.API{
-		Status:     handlers.Status{Sessions: live, Grant: grant},
-		Introspect: handlers.Introspect{Tokens: verifier, Sessions: live, Activity: live, Issuer: "i", Audience: "a", Now: time.Now},
-		Metrics:    http.NotFoundHandler(),
+		Status:      handlers.Status{Sessions: live, Grant: grant},
+		Introspect:  handlers.Introspect{Tokens: verifier, Sessions: live, Activity: live, Asker: anybody, Issuer: "i", Audience: "a", Now: time.Now},
+		ForwardAuth: handlers.ForwardAuth{Tokens: verifier, Sessions: live, Activity: live, Now: time.Now, Identity: identity},
+		Metrics:     http.NotFoundHandler(),
 	}, handlers.Guards{Live: auth.Live(), Signed: auth.Signed(), Backend: clients.Basic("sessions"), Introspector: clients.OAuth("introspect")})
 	must(err)
 	return engine, raw
 }
+
+func anybody(context.Context) handlers.Asker { return handlers.Asker{} }
 
 // discard is a ResponseWriter that keeps the status only.
 type discard struct {

@@ -27,8 +27,10 @@ func newEncoder() *encoder {
 }
 
 // send answers with what has been written. The encoder is gone after it.
-func (e *encoder) send(c *gin.Context, status int) {
-	c.Writer.Header()["Content-Type"] = jsonType
+func (e *encoder) send(c *gin.Context, status int) { e.sendAs(c, status, jsonType) }
+
+func (e *encoder) sendAs(c *gin.Context, status int, contentType []string) {
+	c.Writer.Header()["Content-Type"] = contentType
 	c.Writer.WriteHeader(status)
 	_, _ = c.Writer.Write(e.b) // a client that hung up hears nothing
 	if cap(e.b) <= 64<<10 {

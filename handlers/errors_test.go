@@ -39,6 +39,14 @@ func (f failing) Validate(context.Context, session.Token) (session.Session, erro
 	return session.Session{}, f.err
 }
 
+func (f failing) ValidateMany(_ context.Context, t []session.Token) ([]session.Session, []error) {
+	errs := make([]error, len(t))
+	for i := range errs {
+		errs[i] = f.err
+	}
+	return make([]session.Session, len(t)), errs
+}
+
 func (f failing) Refresh(context.Context, session.Token, session.Event) (session.Session, bool, error) {
 	return session.Session{}, false, f.err
 }
@@ -64,6 +72,8 @@ func (f failing) Logs(context.Context, string, LogQuery, int) ([]session.Log, er
 func (f failing) Ping(context.Context) error { return f.err }
 
 func (f failing) Sign(session.Token) (string, error) { return "", f.err }
+
+func anybody(context.Context) Asker { return Asker{} }
 
 // good accepts a token with an hour left, and remembers nothing.
 type good struct{}
@@ -96,10 +106,14 @@ func engineOn(t *testing.T, err error, change func(*API)) *gin.Engine {
 		Logout:     Logout{Sessions: f, Origin: origin, Now: now},
 		MySessions: MySessions{Live: f, History: f, Revoker: f, Origin: origin, Now: now},
 		MyLogs:     MyLogs{Logs: f},
-		Introspect: Introspect{Tokens: good{}, Sessions: f, Activity: good{}, Now: now},
-		WellKnown:  WellKnown{Keys: new(tokens.Keyring), Now: now},
-		Health:     Health{Redis: f, Postgres: f, Draining: func() bool { return false }},
-		Metrics:    http.NotFoundHandler(),
+		Introspect: Introspect{Tokens: good{}, Sessions: f, Many: f, Activity: good{}, Asker: anybody, Now: now},
+		Revoke:     Revoke{Tokens: good{}, Sessions: f, Client: func(context.Context) string { return "" }, Origin: origin, Now: now},
+		ForwardAuth: ForwardAuth{
+			Tokens: good{}, Sessions: f, Activity: good{}, Now: now, Identity: identities["own"], Cookie: "c",
+		},
+		WellKnown: WellKnown{Keys: new(tokens.Keyring), Now: now},
+		Health:    Health{Redis: f, Postgres: f, Draining: func() bool { return false }},
+		Metrics:   http.NotFoundHandler(),
 	}
 	if change != nil {
 		change(api)
@@ -109,7 +123,7 @@ func engineOn(t *testing.T, err error, change func(*API)) *gin.Engine {
 		c.Request = c.Request.WithContext(ctx)
 	}
 	form := func(c *gin.Context) { c.Request.PostForm = map[string][]string{"token": {"t"}} }
-	e, errEngine := NewEngine(nil, api, Guards{Live: signedIn, Signed: signedIn, Backend: func(*gin.Context) {}, Introspector: form})
+	e, errEngine := NewEngine(nil, api, Guards{Live: signedIn, Signed: signedIn, Backend: func(*gin.Context) {}, Introspector: form, Batch: func(*gin.Context) {}, Revoker: form})
 	if errEngine != nil {
 		t.Fatal(errEngine)
 	}
@@ -121,6 +135,7 @@ func ask(e *gin.Engine, method, path, body string) *httptest.ResponseRecorder {
 	if body != "" {
 		r.Header.Set("Content-Type", "application/json")
 	}
+	r.Header.Set("Cookie", "c=t") // for forward-auth
 	rec := httptest.NewRecorder()
 	e.ServeHTTP(rec, r)
 	return rec
@@ -141,6 +156,10 @@ func TestStoreErrors(t *testing.T) {
 		{"POST", "/sessions/logout", ""},
 		{"POST", "/sessions/logout-all", ""},
 		{"POST", "/oauth2/introspect", ""},
+		{"POST", "/oauth2/introspect/batch", `{"tokens":["a","b"]}`},
+		{"POST", "/oauth2/revoke", ""},
+		{"PROPFIND", "/forward-auth", ""},
+		{"GET", "/forward-auth/policy/x", ""},
 	}
 	inner := errors.New("dial tcp 10.1.2.3:6379: pq: redis eyJhbGciOi")
 	tests := []struct {

@@ -240,7 +240,9 @@ func (g *gateway) checkHeaders(r *http.Request, a answer) {
 	if a.header.Get("X-Request-Id") == "" {
 		g.t.Errorf("%s %s: no X-Request-Id", r.Method, r.URL.Path)
 	}
-	if (a.status == http.StatusUnauthorized) != (a.header.Get("WWW-Authenticate") != "") {
+	// RFC 6750 §3.1 has a challenge for insufficient_scope as well.
+	challenged := a.status == http.StatusUnauthorized || a.body["code"] == "insufficient_scope"
+	if challenged != (a.header.Get("WWW-Authenticate") != "") && r.Method != http.MethodHead {
 		g.t.Errorf("%s %s: %d with WWW-Authenticate %q", r.Method, r.URL.Path, a.status, a.header.Get("WWW-Authenticate"))
 	}
 	isProblem := a.header.Get("Content-Type") == "application/problem+json"

@@ -10,18 +10,20 @@ import (
 
 // API is the endpoints. Every field has to be set.
 type API struct {
-	Login      Login
-	Backend    Backend
-	Status     Status
-	Refresh    Refresh
-	Logout     Logout
-	MySessions MySessions
-	MyLogs     MyLogs
-	Introspect Introspect
-	Feed       Revocations
-	WellKnown  WellKnown
-	Health     Health
-	Metrics    http.Handler
+	Login       Login
+	Backend     Backend
+	Status      Status
+	Refresh     Refresh
+	Logout      Logout
+	MySessions  MySessions
+	MyLogs      MyLogs
+	Introspect  Introspect
+	Revoke      Revoke
+	ForwardAuth ForwardAuth
+	WellKnown   WellKnown
+	Health      Health
+	Metrics     http.Handler
+	Feed        Revocations
 }
 
 // Guards decide who reaches an endpoint. Each either lets a request through, with
@@ -31,16 +33,31 @@ type Guards struct {
 	Signed       gin.HandlerFunc // a token of ours whose time is not up; its session may have ended
 	Backend      gin.HandlerFunc // a client that may open sessions
 	Introspector gin.HandlerFunc // a client that may introspect; the form has been read
+	Batch        gin.HandlerFunc // the same client; the body has not been read
+	Revoker      gin.HandlerFunc // a client that may revoke; the form has been read
 	FeedReader   gin.HandlerFunc // a client that may read the feed of revocations
 }
 
 // Quiet are the routes that are asked on every request of somebody else, or all
 // the time by machines: not worth a log line while all is well.
-var Quiet = []string{"/sessions/status", "/oauth2/introspect", "/revocations", "/livez", "/readyz", "/metrics"}
+var Quiet = []string{
+	"/sessions/status", "/oauth2/introspect", "/oauth2/introspect/batch", forwardAuthPath, belowForwardAuth,
+	"/revocations", "/livez", "/readyz", "/metrics",
+}
 
 // Long are the routes that may take longer than other requests, and see to it
 // themselves that they end.
 var Long = []string{"/revocations"}
+
+// anyMethod stands for every method there is, known to us or not.
+const anyMethod = "*"
+
+// methods are those that a route of anyMethod is registered for by name; what is
+// not among them gets there as well (NewEngine), and is not worth a label.
+var methods = []string{
+	http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+	http.MethodOptions, http.MethodConnect, http.MethodTrace,
+}
 
 // route is a line of the table. GET stands for HEAD as well.
 type route struct {
@@ -62,12 +79,17 @@ func (a *API) routes(g Guards) []route {
 		{post, "/sessions/logout", g.Signed, a.Logout.Handle},
 		{post, "/sessions/logout-all", g.Live, a.Logout.All},
 
-		{post, "/oauth2/introspect", g.Introspector, a.Introspect.Handle},           // RFC 7662
+		{post, "/oauth2/introspect", g.Introspector, a.Introspect.Handle}, // RFC 7662
+		{post, "/oauth2/introspect/batch", g.Batch, a.Introspect.Batch},
+		{post, "/oauth2/revoke", g.Revoker, a.Revoke.Handle},                        // RFC 7009
 		{get, "/.well-known/jwks.json", nil, a.WellKnown.JWKS},                      // RFC 7517 §5
 		{get, "/.well-known/oauth-authorization-server", nil, a.WellKnown.Describe}, // RFC 8414 §3
 		{get, "/.well-known/openid-configuration", nil, a.WellKnown.Describe},
 
 		{get, "/revocations", g.FeedReader, a.Feed.Handle},
+
+		{anyMethod, forwardAuthPath, nil, a.ForwardAuth.Handle},
+		{anyMethod, belowForwardAuth, nil, a.ForwardAuth.Handle},
 
 		{get, "/livez", nil, a.Health.Live},
 		{get, "/readyz", nil, a.Health.Ready},
@@ -93,16 +115,32 @@ func NewEngine(chain []gin.HandlerFunc, a *API, g Guards) (*gin.Engine, error) {
 
 	e.Use(chain...)
 	e.NoRoute(func(c *gin.Context) { problem.Write(c, problem.ErrNoRoute) })
-	e.NoMethod(func(c *gin.Context) { problem.Write(c, problem.ErrMethod) })
+	e.NoMethod(func(c *gin.Context) {
+		if isForwardAuth(c.Request.URL.EscapedPath()) { // PROPFIND, or whatever Envoy was sent
+			c.Writer.Header().Del("Allow")
+			a.ForwardAuth.Handle(c)
+			return
+		}
+		problem.Write(c, problem.ErrMethod)
+	})
 	for _, r := range a.routes(g) {
 		handlers := []gin.HandlerFunc{r.handle}
 		if r.guard != nil {
 			handlers = []gin.HandlerFunc{r.guard, r.handle}
 		}
-		e.Handle(r.method, r.path, handlers...)
-		if r.method == http.MethodGet {
-			e.Handle(http.MethodHead, r.path, handlers...) // net/http drops the body
+		for _, method := range r.methods() {
+			e.Handle(method, r.path, handlers...)
 		}
 	}
 	return e, nil
+}
+
+func (r *route) methods() []string {
+	switch r.method {
+	case anyMethod:
+		return methods
+	case http.MethodGet:
+		return []string{http.MethodGet, http.MethodHead} // net/http drops the body
+	}
+	return []string{r.method}
 }

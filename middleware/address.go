@@ -32,6 +32,13 @@ func (a *Addresses) Client(r *http.Request) netip.Addr {
 	return clientAddress(r.RemoteAddr, r.Header["X-Forwarded-For"], a.trusted)
 }
 
+// Trusts says whether r comes straight from a trusted proxy, so that what it says
+// of the request behind it may be believed.
+func (a *Addresses) Trusts(r *http.Request) bool {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	return err == nil && isTrusted(plain(peer.Addr()), a.trusted)
+}
+
 // Origin returns where r came from, for sessions and events.
 func (a *Addresses) Origin(r *http.Request) session.Origin {
 	o := session.Origin{UserAgent: session.CleanText(r.UserAgent(), session.MaxUserAgentBytes)}

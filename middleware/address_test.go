@@ -2,6 +2,7 @@ package middleware
 
 import (
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"strings"
@@ -155,4 +156,19 @@ func ipText(a netip.Addr) string {
 		return ""
 	}
 	return a.String()
+}
+
+func TestTrusts(t *testing.T) {
+	a := NewAddresses([]netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")})
+	for remote, want := range map[string]bool{
+		"10.1.2.3:80": true, "[::ffff:10.1.2.3]:80": true, "[::1]:80": true, "192.0.2.1:80": false, "@": false, "": false,
+	} {
+		r := &http.Request{RemoteAddr: remote, Header: http.Header{"X-Forwarded-For": {"10.0.0.1"}}}
+		if got := a.Trusts(r); got != want {
+			t.Errorf("%s: %v", remote, got)
+		}
+	}
+	if NewAddresses(nil).Trusts(&http.Request{RemoteAddr: "127.0.0.1:80"}) {
+		t.Error("by default somebody is trusted")
+	}
 }

@@ -12,10 +12,11 @@ type Options struct {
 	Log       *slog.Logger
 	Metrics   *Metrics
 	Addresses *Addresses
-	Quiet     []string      // routes whose successes are logged at debug level only
-	Long      []string      // routes that may take longer than Timeout
-	BodyBytes int64         // longest body
-	Timeout   time.Duration // of one request
+	Quiet     []string         // routes whose successes are logged at debug level only
+	BodyBytes int64            // longest body
+	Larger    map[string]int64 // longest body of routes that need more
+	Timeout   time.Duration    // of one request
+	Long      []string         // routes that may take longer than Timeout
 }
 
 // Chain returns what every request goes through, outermost first.
@@ -27,6 +28,6 @@ func Chain(o Options) []gin.HandlerFunc {
 		AccessLog(o.Log, o.Addresses, o.Quiet),
 		Deadline(o.Timeout, o.Long),
 		Recover(), // within all of these: they see the 500, and its context is not yet canceled
-		LimitBody(o.BodyBytes),
+		LimitBody(o.BodyBytes, o.Larger),
 	}
 }

@@ -22,6 +22,8 @@ type Client struct {
 	ID      string
 	Secrets [][sha256.Size]byte // SHA-256 of each; several, so that one can be replaced
 	Allow   []string            // what it may do; the guards ask for one of them
+	Scopes  []string            // those it may see in answers; empty: all
+	Passive bool                // its questions are no use of the session
 }
 
 // Clients are those in the configuration. Their secrets are long and random, so
@@ -44,26 +46,47 @@ type clientKey struct{}
 
 // ClientID returns the id of the client that authenticated this request; "" if
 // none did.
-func ClientID(ctx context.Context) string {
-	id, _ := ctx.Value(clientKey{}).(string)
-	return id
+func ClientID(ctx context.Context) string { return ClientFrom(ctx).ID }
+
+// ClientFrom returns the client that authenticated this request; one without an
+// id if none did. It must not be changed.
+func ClientFrom(ctx context.Context) *Client {
+	if client, ok := ctx.Value(clientKey{}).(*Client); ok {
+		return client
+	}
+	return nobody
 }
+
+var nobody = &Client{}
 
 // Basic lets through clients that may do what allow says and authenticate with
 // HTTP Basic. Errors are problems.
 func (c *Clients) Basic(allow string) gin.HandlerFunc {
 	return func(g *gin.Context) {
-		id, secret, ok, err := basic(g.Request)
-		if err == nil && !ok {
-			err = problem.ErrInvalidClient
-		}
-		if err == nil {
-			err = c.admit(g, id, secret, allow)
-		}
-		if err != nil {
+		if err := c.basic(g, allow); err != nil {
 			problem.Write(g, err)
 		}
 	}
+}
+
+// OAuthBasic is Basic with OAuth's errors, for a path whose body is no form.
+func (c *Clients) OAuthBasic(allow string) gin.HandlerFunc {
+	return func(g *gin.Context) {
+		if err := c.basic(g, allow); err != nil {
+			problem.WriteOAuth(g, err)
+		}
+	}
+}
+
+func (c *Clients) basic(g *gin.Context, allow string) error {
+	id, secret, ok, err := basic(g.Request)
+	if err == nil && !ok {
+		err = problem.ErrInvalidClient
+	}
+	if err != nil {
+		return err
+	}
+	return c.admit(g, id, secret, allow)
 }
 
 // OAuth lets through clients that may do what allow says and authenticate with
@@ -103,7 +126,7 @@ func (c *Clients) admit(g *gin.Context, id, secret, allow string) error {
 	if client == nil {
 		return problem.ErrInvalidClient
 	}
-	ctx := context.WithValue(g.Request.Context(), clientKey{}, client.ID)
+	ctx := context.WithValue(g.Request.Context(), clientKey{}, client)
 	g.Request = g.Request.WithContext(ctx)
 	if !slices.Contains(client.Allow, allow) {
 		return problem.ErrForbidden

@@ -183,3 +183,25 @@ func TestNewClientsRefusesTwins(t *testing.T) {
 		t.Error("two clients with one id")
 	}
 }
+
+func TestClientsOAuthBasic(t *testing.T) {
+	guard := testClients(t).OAuthBasic("introspect")
+	for header, want := range map[string]int{
+		credentials("gateway", "old secret"): 200, credentials("gateway", "x"): 401, credentials("backend", "s"): 403, "Bearer x": 401, "": 401,
+	} {
+		r := httptest.NewRequest(http.MethodPost, "/x", strings.NewReader(`{"client_id":"gateway"}`))
+		if header != "" {
+			r.Header.Set("Authorization", header)
+		}
+		rec, _ := askAsClient(guard, r)
+		if rec.Code != want || want >= 400 && !strings.HasPrefix(rec.Body.String(), `{"error":`) {
+			t.Errorf("%q: %d %s, want %d", header, rec.Code, rec.Body, want)
+		}
+	}
+}
+
+func TestClientFrom(t *testing.T) {
+	if c := ClientFrom(t.Context()); c.ID != "" || ClientID(t.Context()) != "" {
+		t.Errorf("nobody is %+v", c)
+	}
+}

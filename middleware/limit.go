@@ -11,9 +11,10 @@ import (
 
 // LimitBody lets nobody read more than limit bytes of a body: who tries gets an
 // *http.MaxBytesError. What a longer one announces is not passed on, so that
-// nobody makes room for it.
-func LimitBody(limit int64) gin.HandlerFunc {
+// nobody makes room for it. The routes in larger have limits of their own.
+func LimitBody(limit int64, larger map[string]int64) gin.HandlerFunc {
 	return func(c *gin.Context) {
+		limit := max(limit, larger[c.FullPath()])
 		n := c.Request.ContentLength
 		if n >= 0 && n <= limit {
 			return // net/http itself holds the body to what it announced

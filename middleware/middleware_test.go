@@ -141,6 +141,27 @@ func TestLimitBody(t *testing.T) {
 	}
 }
 
+func TestLimitBodyOfOneRoute(t *testing.T) {
+	engine := gin.New()
+	engine.Use(LimitBody(4, map[string]int64{"/large": 8}))
+	read := func(c *gin.Context) {
+		if _, err := io.ReadAll(c.Request.Body); err != nil {
+			problem.Write(c, err)
+		}
+	}
+	engine.POST("/large", read)
+	engine.POST("/small", read)
+	for path, want := range map[string]int{"/large": 8, "/small": 4} {
+		for length, status := range map[int]int{want: 200, want + 1: 413} {
+			rec := httptest.NewRecorder()
+			engine.ServeHTTP(rec, post(path, strings.Repeat("x", length)))
+			if rec.Code != status {
+				t.Errorf("%s, %d bytes: %d, want %d", path, length, rec.Code, status)
+			}
+		}
+	}
+}
+
 func TestDeadline(t *testing.T) {
 	engine := gin.New()
 	engine.Use(Deadline(time.Millisecond, []string{"/long"}))

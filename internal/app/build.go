@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/sessiongate/sessiongate/handlers"
 	"github.com/sessiongate/sessiongate/internal/config"
 	"github.com/sessiongate/sessiongate/internal/telemetry"
 	"github.com/sessiongate/sessiongate/jobs"
@@ -40,6 +41,8 @@ type gateway struct {
 	issuer   *tokens.Issuer
 	verifier *tokens.Verifier
 	logins   *login.Service
+
+	forwardAuth *handlers.ForwardAuth // over HTTP and for Envoy
 
 	draining atomic.Bool
 	ending   context.Context // done when answers that wait have to end

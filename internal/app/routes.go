@@ -32,6 +32,9 @@ func (g *gateway) buildHandler() error {
 		return err
 	}
 	addresses := middleware.NewAddresses(trusted)
+	if g.forwardAuth, err = g.newForwardAuth(addresses); err != nil {
+		return err
+	}
 	auth := &middleware.Authenticator{
 		Tokens: g.verifier, Sessions: g.redis, Activity: g.tracker, Now: g.redis.Clock,
 	}
@@ -41,6 +44,7 @@ func (g *gateway) buildHandler() error {
 		Addresses: addresses,
 		Quiet:     handlers.Quiet,
 		BodyBytes: int64(g.cfg.HTTP.MaxBodyBytes),
+		Larger:    handlers.Larger,
 		Timeout:   g.cfg.HTTP.RequestTimeout,
 		Long:      handlers.Long,
 	})
@@ -50,6 +54,8 @@ func (g *gateway) buildHandler() error {
 		Backend:      clients.Basic(config.AllowSessions),
 		Introspector: clients.OAuth(config.AllowIntrospect),
 		FeedReader:   clients.Basic(config.AllowFeed),
+		Batch:        clients.OAuthBasic(config.AllowIntrospect),
+		Revoker:      clients.OAuth(config.AllowRevoke),
 	})
 	return err
 }
@@ -69,10 +75,14 @@ func (g *gateway) api(from *middleware.Addresses) *handlers.API {
 		},
 		MyLogs: handlers.MyLogs{Logs: past},
 		Introspect: handlers.Introspect{
-			Tokens: g.verifier, Sessions: g.redis, Activity: g.tracker,
+			Tokens: g.verifier, Sessions: g.redis, Many: g.redis, Activity: g.tracker, Asker: asker, Signer: g.issuer,
 			Issuer: g.cfg.Tokens.Issuer, Audience: g.cfg.Tokens.Audience, Now: now,
 		},
 		Feed: handlers.Revocations{Feed: g.feed, Heartbeat: g.cfg.Feed.Heartbeat, Ending: g.ending},
+		Revoke: handlers.Revoke{
+			Tokens: g.verifier, Sessions: g.redis, Client: middleware.ClientID, Origin: origin, Now: now,
+		},
+		ForwardAuth: *g.forwardAuth,
 		WellKnown: handlers.WellKnown{
 			Keys: g.keys, Now: now, MaxAge: g.keysMaxAge(),
 			Metadata: handlers.NewMetadata(g.cfg.Tokens.Issuer, g.baseURL(), g.cfg.Tokens.Algorithm),
@@ -127,7 +137,7 @@ func cantSay(err error) error {
 func newClients(list []config.Client) (*middleware.Clients, error) {
 	clients := make([]middleware.Client, len(list))
 	for i, c := range list {
-		clients[i] = middleware.Client{ID: c.ID, Allow: c.Allow}
+		clients[i] = middleware.Client{ID: c.ID, Allow: c.Allow, Scopes: c.Scopes, Passive: c.Passive}
 		for _, text := range c.SecretsSHA256 {
 			raw, err := hex.DecodeString(text)
 			if err != nil || len(raw) != sha256.Size {

@@ -36,6 +36,7 @@ var rules = map[string][]string{
 
 	// Plumbing, each of one kind.
 	"internal/problem":   {"session"},
+	"internal/extauthz":  {"session", "handlers", "internal/problem"}, // forward-auth in Envoy's protocol
 	"internal/config":    {},
 	"internal/telemetry": {},
 	"internal/devstack":  {},
@@ -71,6 +72,10 @@ var onlyIn = map[string][]string{
 	"golang.org/x/crypto/bcrypt":   {"login"},
 	"github.com/knadh/koanf":       {"internal/config"},
 	"github.com/alecthomas/kong":   {"internal/command"},
+
+	"google.golang.org/grpc":                 {"internal/extauthz"},
+	"google.golang.org/genproto":             {"internal/extauthz"},
+	"github.com/envoyproxy/go-control-plane": {"internal/extauthz"},
 }
 
 // banned names packages that must not be linked into the program, and why.

@@ -49,6 +49,10 @@ var (
 	ErrInvalidClient = errors.New("client authentication failed")
 	// ErrForbidden: the client is known and may not do this.
 	ErrForbidden = errors.New("not allowed for this client")
+	// ErrInsufficientScope: the user is known and lacks what the route asks for.
+	ErrInsufficientScope = errors.New("not allowed for this user")
+	// ErrNotAcceptable: the answer can't be had in the form that was asked for.
+	ErrNotAcceptable = errors.New("no acceptable form of the answer")
 )
 
 // Invalid is the caller's mistake, worded for the caller.
@@ -107,15 +111,37 @@ func Write(c *gin.Context, err error) {
 	if !ok {
 		return
 	}
-	send(c, p.kind.status, "application/problem+json", details{
+	send(c, p.kind.status, contentType, p.details(c.Writer.Header().Get(RequestIDHeader)))
+}
+
+const contentType = "application/problem+json"
+
+func (p *problem) details(requestID string) details {
+	return details{
 		Type:      TypeBase + p.kind.code,
 		Title:     p.kind.title,
 		Status:    p.kind.status,
 		Detail:    p.detail,
 		Code:      p.kind.code,
 		Reason:    p.reason,
-		RequestID: c.Writer.Header().Get(RequestIDHeader),
-	})
+		RequestID: requestID,
+	}
+}
+
+// An Answer is what Write would have sent, for those who answer over something
+// else than a gin.Context.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   []byte
+}
+
+// Describe returns the answer to err.
+func Describe(err error, requestID string) Answer {
+	p := of(err)
+	h := http.Header{"Content-Type": {contentType}, "Cache-Control": {"no-store"}}
+	p.setHeader(h)
+	return Answer{p.kind.status, h, encode(p.details(requestID))}
 }
 
 // oauthPaths are those whose errors are OAuth's.
@@ -155,21 +181,28 @@ func begin(c *gin.Context, err error) (problem, bool) {
 		c.Writer.WriteHeaderNow()
 		return problem{}, false
 	}
-	h := c.Writer.Header()
+	p.setHeader(c.Writer.Header())
+	return p, true
+}
+
+func (p *problem) setHeader(h http.Header) {
 	if p.challenge != "" {
 		h.Set("WWW-Authenticate", p.challenge)
 	}
 	if p.kind.status == http.StatusServiceUnavailable {
 		h.Set("Retry-After", "1")
 	}
-	return p, true
 }
 
 func send(c *gin.Context, status int, contentType string, body any) {
+	c.Header("Cache-Control", "no-store")
+	c.Data(status, contentType, encode(body))
+}
+
+func encode(body any) []byte {
 	b, err := json.Marshal(body)
 	if err != nil {
 		panic("problem: " + err.Error()) // strings and numbers only
 	}
-	c.Header("Cache-Control", "no-store")
-	c.Data(status, contentType, b)
+	return b
 }

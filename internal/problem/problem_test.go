@@ -67,6 +67,8 @@ func TestWrite(t *testing.T) {
 		{session.ErrInvalidToken, 401, "unauthenticated", "invalid", "invalid_token", bearer + `, error="invalid_token"`},
 		{ErrInvalidClient, 401, "invalid_client", "", "invalid_client", `Basic realm="sessiongate"`},
 		{ErrForbidden, 403, "forbidden", "", "unauthorized_client", ""},
+		{ErrInsufficientScope, 403, "insufficient_scope", "", "insufficient_scope", bearer + `, error="insufficient_scope"`},
+		{ErrNotAcceptable, 406, "not_acceptable", "", "invalid_request", ""},
 		{session.ErrNotFound, 404, "not_found", "", "invalid_request", ""},
 		{ErrNoRoute, 404, "not_found", "", "invalid_request", ""},
 		{ErrMethod, 405, "method_not_allowed", "", "invalid_request", ""},

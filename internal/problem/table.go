@@ -23,8 +23,10 @@ var (
 	unauthenticated  = &kind{"unauthenticated", "Not signed in", http.StatusUnauthorized, "invalid_token"}
 	invalidClient    = &kind{"invalid_client", "Client authentication failed", http.StatusUnauthorized, "invalid_client"}
 	forbidden        = &kind{"forbidden", "Not allowed", http.StatusForbidden, "unauthorized_client"}
+	insufficient     = &kind{"insufficient_scope", "Not allowed for this user", http.StatusForbidden, "insufficient_scope"}
 	notFound         = &kind{"not_found", "Not found", http.StatusNotFound, "invalid_request"}
 	methodNotAllowed = &kind{"method_not_allowed", "Method not allowed", http.StatusMethodNotAllowed, "invalid_request"}
+	notAcceptable    = &kind{"not_acceptable", "Not acceptable", http.StatusNotAcceptable, "invalid_request"}
 	bodyTooLarge     = &kind{"body_too_large", "The body is too large", http.StatusRequestEntityTooLarge, "invalid_request"}
 	unsupportedType  = &kind{"unsupported_media_type", "Unsupported media type", http.StatusUnsupportedMediaType, "invalid_request"}
 	storeUnavailable = &kind{"store_unavailable", "A store did not answer", http.StatusServiceUnavailable, "temporarily_unavailable"}
@@ -34,8 +36,8 @@ var (
 
 // kinds is every problem there is, in the order of docs/problems.md.
 var kinds = []*kind{
-	invalidRequest, invalidCreds, unauthenticated, invalidClient, forbidden, notFound, methodNotAllowed,
-	bodyTooLarge, unsupportedType, storeUnavailable, overloaded, internalError,
+	invalidRequest, invalidCreds, unauthenticated, invalidClient, forbidden, insufficient, notFound, methodNotAllowed,
+	notAcceptable, bodyTooLarge, unsupportedType, storeUnavailable, overloaded, internalError,
 }
 
 // The challenges of RFC 6750 §3 and RFC 7617 §2. The first is for requests that
@@ -44,6 +46,7 @@ const (
 	bearerChallenge  = `Bearer realm="sessiongate"`
 	expiredChallenge = bearerChallenge + `, error="invalid_token", error_description="The token has expired"`
 	invalidChallenge = bearerChallenge + `, error="invalid_token", error_description="The token is not valid"`
+	scopeChallenge   = bearerChallenge + `, error="insufficient_scope"`
 	basicChallenge   = `Basic realm="sessiongate", charset="UTF-8"`
 )
 
@@ -94,6 +97,11 @@ var table = []struct {
 	{session.ErrInvalidCredentials, problem{invalidCreds, "", "", bearerChallenge}},
 	{ErrInvalidClient, problem{invalidClient, "", "", basicChallenge}},
 	{ErrForbidden, problem{forbidden, "", "This client may not use this endpoint.", ""}},
+	{ErrInsufficientScope, problem{insufficient, "", "This needs a scope or a role that the user does not have.", scopeChallenge}},
+	{ErrNotAcceptable, problem{
+		notAcceptable, "",
+		"Signed answers need tokens that are signed with a key pair; ask for application/json.", "",
+	}},
 
 	{session.ErrNotFound, problem{notFound, "", "", ""}},
 	{ErrNoRoute, problem{notFound, "", "Nothing is served at this path.", ""}},
