@@ -82,7 +82,7 @@ func TestWrongSettings(t *testing.T) {
 		"clients that are no JSON": {nowhere("SESSIONGATE_CLIENTS=" + introspector.secret), []string{"clients", "JSON"}, []string{"serve"}},
 		"a client without a digest": {
 			nowhere(`SESSIONGATE_CLIENTS=[{"id":"a","secrets_sha256":["` + introspector.secret + `"],"allow":["everything"]}]`),
-			[]string{"clients[a]", "64 hexadecimal digits", "introspect"},
+			[]string{"clients[a].secrets_sha256", "64 hexadecimal digits", "clients[a].allow", "introspect"},
 			[]string{"serve"},
 		},
 		"a URL with a password": {

@@ -53,7 +53,7 @@ func startDev(t *testing.T, dir string, more ...string) *dev {
 	old, _ := os.Stat(file) // of one that was killed
 	p := launch(t, devSettings(dir, more...), "dev")
 	var info fs.FileInfo
-	eventually(t, func() (err error) {
+	within(t, 3*patience, func() (err error) { // the first start makes a database cluster, synced to disk
 		if !p.running() {
 			t.Fatalf("%s ended:\n%s", p, p.tail())
 		}

@@ -213,9 +213,9 @@ func TestBadSettings(t *testing.T) {
 		{client("", digest, "introspect"), "clients", `""`, "printable ASCII"},
 		{client("a:b", digest, "introspect"), "clients", `"a:b"`, "without a colon"},
 		{client("sessiongate", digest, "introspect"), "clients", `"sessiongate"`, "another id"},
-		{client("gw", "hunter6", "introspect"), "clients[gw]", "", "64 hexadecimal digits"},
-		{client("gw", emptySHA256, "introspect"), "clients[gw]", "", "64 hexadecimal digits"},
-		{client("gw", digest, "everything"), "clients[gw]", `"everything"`, "introspect, sessions"},
+		{client("gw", "hunter6", "introspect"), "clients[gw].secrets_sha256", "", "64 hexadecimal digits"},
+		{client("gw", emptySHA256, "introspect"), "clients[gw].secrets_sha256", "", "64 hexadecimal digits"},
+		{client("gw", digest, "everything"), "clients[gw].allow", `"everything"`, "introspect, sessions"},
 	} {
 		t.Run(test.variable, func(t *testing.T) {
 			t.Parallel()

@@ -164,16 +164,16 @@ func (v *validator) clients(clients []Client) {
 		v.check(!seen[c.ID], "clients", c.ID, "every id once")
 		seen[c.ID] = true
 
-		v.checkHidden(len(c.SecretsSHA256) > 0, key, "at least one secrets_sha256")
+		v.checkHidden(len(c.SecretsSHA256) > 0, key+".secrets_sha256", "at least one digest")
 		for _, digest := range c.SecretsSHA256 {
 			b, err := hex.DecodeString(digest)
-			v.checkHidden(err == nil && len(b) == 32 && strings.ToLower(digest) != emptySHA256, key,
-				"secrets_sha256 to be 64 hexadecimal digits, as from `printf %%s \"$SECRET\" | sha256sum`")
+			v.checkHidden(err == nil && len(b) == 32 && strings.ToLower(digest) != emptySHA256, key+".secrets_sha256",
+				"64 hexadecimal digits, as from `printf %%s \"$SECRET\" | sha256sum`")
 		}
-		want := "allow to name at least one of " + strings.Join(allowed, ", ")
-		v.checkHidden(len(c.Allow) > 0, key, "%s", want)
+		want := "one or more of " + strings.Join(allowed, ", ")
+		v.checkHidden(len(c.Allow) > 0, key+".allow", "%s", want)
 		for _, a := range c.Allow {
-			v.check(slices.Contains(allowed, a), key, a, "%s", want)
+			v.check(slices.Contains(allowed, a), key+".allow", a, "%s", want)
 		}
 		v.scopes(key, c.Scopes)
 	}
