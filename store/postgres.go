@@ -68,10 +68,13 @@ func (p *Postgres) DB() *sqlx.DB { return p.db }
 
 // maintenance returns a connection of its own for work that may take its time:
 // no statement timeout, but it gives up waiting for a lock rather than hold up
-// everybody who comes after it. The caller closes it.
+// everybody who comes after it; and if this gateway stops in mid-transaction
+// (frozen, cut off), the server ends it, or its locks would keep the log from all
+// the others for good. The caller closes it.
 func (p *Postgres) maintenance() (*sql.DB, error) {
 	cfg := p.cfg.Clone()
 	cfg.Runtime["lock_timeout"] = lockTimeout
+	cfg.Runtime["idle_in_transaction_session_timeout"] = idleTimeout
 	db, err := openPool(cfg, 0)
 	if err != nil {
 		return nil, err
@@ -80,7 +83,10 @@ func (p *Postgres) maintenance() (*sql.DB, error) {
 	return db, nil
 }
 
-const lockTimeout = "3s"
+const (
+	lockTimeout = "3s"
+	idleTimeout = "10s"
+)
 
 // inTx runs do in a transaction, which it commits unless do fails.
 func inTx(ctx context.Context, db txBeginner, do func(*sql.Tx) error) error {
