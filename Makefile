@@ -10,7 +10,7 @@ FUZZTIME ?= 30s
 
 .PHONY: help
 help: ## Say what each target does
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # exec: a Ctrl-C or SIGTERM meets the gateway itself, which stops its servers.
 .PHONY: run
@@ -21,13 +21,22 @@ run: deps build ## Run a development gateway with its own Redis and Postgres
 deps: ## Install redis-server, PostgreSQL and gcc if they are missing
 	@scripts/deps.sh
 
+.PHONY: deps-test
+deps-test: ## Install nginx, Caddy, HAProxy and Apache as well
+	@scripts/deps.sh gateways
+
 .PHONY: build
 build: ## Build bin/sessiongate
 	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/sessiongate .
 
 .PHONY: test
-test: deps ## All tests, with the race detector, against real servers
+test: deps-test ## All tests, with the race detector, against real servers
 	$(TOOL) gotestsum --format pkgname -- -race -timeout 20m ./...
+
+.PHONY: gateways
+gateways: deps-test ## Put the recipes of deploy/gateways through the matrix, and print it
+	@matrix=$$(mktemp) && trap 'rm -f "$$matrix"' EXIT && \
+		{ go test -count=1 ./e2e/gateways -matrix "$$matrix"; code=$$?; cat "$$matrix"; exit $$code; }
 
 .PHONY: lint
 lint: ## Everything that reads the code without running it
@@ -43,7 +52,7 @@ fmt: ## Format the code, and write it as the current Go would
 	go fix ./...
 
 .PHONY: fuzz
-fuzz: deps ## Fuzz each target for FUZZTIME (30s)
+fuzz: deps-test ## Fuzz each target for FUZZTIME (30s)
 	@set -e; for package in $$(go list ./...); do \
 		for target in $$(go test -list '^Fuzz' "$$package" | grep '^Fuzz' || true); do \
 			echo "$$package $$target"; \

@@ -1,12 +1,17 @@
 #!/bin/sh
 # deps.sh installs what `make run` and `make test` need and what is missing:
 # redis-server and PostgreSQL, which both start as private processes, and a C
-# compiler, which the race detector needs. It starts no service of the system and
-# leaves none that would start at the next boot. With everything there it does
-# nothing, quickly.
+# compiler, which the race detector needs. `deps.sh gateways` adds those that the
+# tests of deploy/gateways start: nginx, Caddy, HAProxy, Apache. It starts no
+# service of the system and leaves none that would start at the next boot. With
+# everything there it does nothing, quickly.
 #
-# Debian and Ubuntu: apt-get, as root or through sudo. macOS: Homebrew.
+# Debian and Ubuntu: apt-get, as root or through sudo. macOS: Homebrew, without the
+# gateways, whose modules it does not have; e2e/gateways is for Linux.
 set -eu
+
+gateways=no
+[ "${1:-}" != gateways ] || [ "$(uname -s)" = Darwin ] || gateways=yes
 
 say() { printf 'deps: %s\n' "$*"; }
 fail() {
@@ -34,10 +39,24 @@ have_postgres() {
 }
 have_cc() { have "${CC:-gcc}" || have cc; }
 
+# The same places that e2e/gateways looks in: Debian's. A plain user's PATH has no
+# /usr/sbin.
+have_gateway() { have "$1" || any "/usr/sbin/$1"; }
+have_nginx() { have_gateway nginx && any /usr/lib/nginx/modules/ngx_http_js_module.so; }
+have_apache() {
+	have_gateway apache2 && any /usr/lib/apache2/modules/mod_auth_openidc.so &&
+		any /usr/lib/apache2/modules/mod_oauth2.so
+}
+
 missing() {
 	have_redis || echo redis
 	have_postgres || echo postgresql
 	have_cc || echo compiler
+	[ "$gateways" = yes ] || return 0
+	have_nginx || echo nginx
+	have_gateway caddy || echo caddy
+	have_gateway haproxy || echo haproxy
+	have_apache || echo apache
 }
 
 # ---------------------------------------------------------------- Debian, Ubuntu
@@ -77,9 +96,31 @@ forbid_cluster() {
 	echo 'create_main_cluster = false' | as_root tee -a "$cluster" >/dev/null
 }
 
+# apache2-bin is the server without the site, and without a service.
+nginx='nginx libnginx-mod-http-js'
+apache='apache2-bin libapache2-mod-auth-openidc libapache2-mod-oauth2'
+
+# dormant keeps a service, which a package brought with it, from starting at the
+# next boot.
+dormant() {
+	! have systemctl || as_root systemctl disable "$1" >/dev/null 2>&1 || true
+}
+
+# install_service installs a package, with others, whose service has its name. A
+# service that was there before is somebody's.
+install_service() {
+	if dpkg -s "$1" >/dev/null 2>&1; then
+		apt install "$@"
+	else
+		apt install "$@"
+		dormant "$1"
+	fi
+}
+
 install_apt() {
 	if [ "$(id -u)" -ne 0 ] && ! have sudo; then
-		fail "run as root: apt-get install$(echo " $1" | sed 's/ redis/ redis-server/; s/ compiler/ gcc libc6-dev/')"
+		fail "run as root: apt-get install$(echo " $1" |
+			sed "s/ redis/ redis-server/; s/ compiler/ gcc libc6-dev/; s/ nginx/ $nginx/; s/ apache/ $apache/")"
 	fi
 	trap restore EXIT
 	trap 'exit 130' INT
@@ -88,16 +129,17 @@ install_apt() {
 	apt update
 	for what in $1; do
 		case $what in
-		redis)
-			apt install redis-server
-			# It would start at the next boot.
-			if have systemctl; then as_root systemctl disable redis-server >/dev/null 2>&1 || true; fi
-			;;
+		redis) install_service redis-server ;;
 		postgresql)
 			forbid_cluster
 			apt install postgresql
 			;;
 		compiler) apt install gcc libc6-dev ;;
+		# Each of $nginx and $apache is several words.
+		nginx) install_service $nginx ;;
+		caddy) install_service caddy ;;
+		haproxy) install_service haproxy ;;
+		apache) apt install $apache ;;
 		esac
 	done
 	restore
@@ -128,7 +170,8 @@ if have apt-get; then
 elif [ "$(uname -s)" = Darwin ]; then
 	install_brew "$list"
 else
-	fail "install by hand: redis-server 7.0 or later, PostgreSQL 13 or later (initdb and postgres), gcc"
+	fail "install by hand: redis-server 7.0 or later, PostgreSQL 13 or later (initdb and postgres), gcc;" \
+		"for the tests nginx with njs, Caddy, HAProxy 2.6 or later, Apache with mod_auth_openidc and mod_oauth2"
 fi
 
 list=$(missing | tr '\n' ' ')
