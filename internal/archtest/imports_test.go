@@ -48,6 +48,7 @@ var rules = map[string][]string{
 	"internal/command": everything,
 	"":                 {"internal/command"}, // main.go
 	"e2e":              {},                   // black box: HTTP and the binary
+	"e2e/gateways":     {},                   // the same, through the gateways in front
 }
 
 // everything is what the wiring may import: all but the program itself and what
@@ -56,7 +57,7 @@ var everything = []string{"*"}
 
 // testOnly are packages that only _test.go files may import. go list without
 // -test does not see those.
-var testOnly = []string{"internal/testenv", "internal/archtest", "e2e"}
+var testOnly = []string{"internal/testenv", "internal/archtest", "e2e", "e2e/gateways"}
 
 // onlyIn names the packages that may import a library directly. The others meet
 // it through one of these, if at all. A library stands for its subpackages too.
