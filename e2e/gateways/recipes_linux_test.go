@@ -110,9 +110,9 @@ func sbin(name string) string { return "/usr/sbin/" + name }
 func nginx(config string) func(t *testing.T, dir, addr string) *child {
 	return func(t *testing.T, dir, _ string) *child {
 		t.Helper()
-		temp := ""
+		var temp strings.Builder
 		for _, what := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
-			temp += fmt.Sprintf("%s_temp_path %s/%s;\n", what, dir, what)
+			fmt.Fprintf(&temp, "%s_temp_path %s/%s;\n", what, dir, what)
 		}
 		write(t, filepath.Join(dir, "nginx.conf"), fmt.Sprintf(`
 load_module /usr/lib/nginx/modules/ngx_http_js_module.so;
@@ -126,7 +126,7 @@ http {
 access_log off;
 %s
 include %s;
-}`, asSelf(t, "user %s %s;"), dir, temp, filepath.Join(dir, config)))
+}`, asSelf(t, "user %s %s;"), dir, temp.String(), filepath.Join(dir, config)))
 		return launch(t, dir, nil, sbin("nginx"), "-e", "stderr", "-p", dir, "-c", filepath.Join(dir, "nginx.conf"))
 	}
 }
@@ -171,13 +171,13 @@ func apache(module string) func(t *testing.T, dir, addr string) *child {
 		if os.Geteuid() == 0 {
 			identity = "User nobody\nGroup nogroup\n"
 		}
-		modules := ""
+		var modules strings.Builder
 		for _, m := range []string{"mpm_event", "authn_core", "authz_core", "authz_user", "headers", "proxy", "proxy_http", "lua", "rewrite", module} {
-			modules += fmt.Sprintf("LoadModule %s_module /usr/lib/apache2/modules/mod_%s.so\n", m, m)
+			fmt.Fprintf(&modules, "LoadModule %s_module /usr/lib/apache2/modules/mod_%s.so\n", m, m)
 		}
 		config := filepath.Join(dir, "httpd.conf")
 		write(t, config, fmt.Sprintf("%sServerRoot %s\nDefaultRuntimeDir %s\nPidFile %s/httpd.pid\nServerName localhost\nErrorLog /dev/stderr\n%sInclude %s\n",
-			modules, dir, dir, dir, identity, filepath.Join(dir, "sessiongate.conf")))
+			modules.String(), dir, dir, dir, identity, filepath.Join(dir, "sessiongate.conf")))
 		return launch(t, dir, nil, sbin("apache2"), "-X", "-f", config)
 	}
 }
