@@ -44,7 +44,6 @@ func (r *recipe) start(t *testing.T, g *gate, a *application) (url string) {
 	_, addr := serve(t, func(addr string) *child {
 		dir := readable(t)
 		r.fill(t, dir, strings.NewReplacer(
-			"http://@SESSIONGATE@"+metadataPath, g.metadata,
 			"@LISTEN@", addr,
 			"@SESSIONGATE@", g.addr,
 			"@UPSTREAM@", a.Listener.Addr().String(),

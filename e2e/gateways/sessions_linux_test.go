@@ -8,9 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -48,9 +46,8 @@ var (
 // gate is a running sessiongate with a Redis that can be stopped.
 type gate struct {
 	*child
-	addr     string
-	redis    *devstack.Redis
-	metadata string // URL
+	addr  string
+	redis *devstack.Redis
 }
 
 func startGate(t *testing.T) *gate {
@@ -62,6 +59,7 @@ func startGate(t *testing.T) *gate {
 	c, addr := serve(t, func(addr string) *child {
 		return launch(t, t.TempDir(), []string{
 			"SESSIONGATE_HTTP_ADDR=" + addr,
+			"SESSIONGATE_HTTP_PUBLIC_URL=http://" + addr,
 			"SESSIONGATE_REDIS_URL=" + redis.URL(),
 			"SESSIONGATE_DATABASE_URL=" + database,
 			"SESSIONGATE_TOKENS_SECRET=" + tokensSecret,
@@ -71,21 +69,7 @@ func startGate(t *testing.T) *gate {
 			`SESSIONGATE_FORWARD_AUTH_POLICIES=[{"name":"admin","scopes":["` + adminScope + `"]}]`,
 		}, program, "serve")
 	}, "/readyz", http.StatusOK)
-	return &gate{c, addr, redis, describe(t, addr)}
-}
-
-// metadataPath is where mod_auth_openidc reads the introspection endpoint.
-const metadataPath = "/.well-known/oauth-authorization-server"
-
-// describe serves the least metadata (RFC 8414) for a sessiongate at that address.
-func describe(t *testing.T, addr string) (url string) {
-	t.Helper()
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		fmt.Fprintf(w, `{"issuer":"sessiongate","introspection_endpoint":"http://%s/oauth2/introspect"}`, addr)
-	}))
-	t.Cleanup(s.Close)
-	return s.URL
+	return &gate{c, addr, redis}
 }
 
 // session is one that has been opened.
