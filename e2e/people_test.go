@@ -120,6 +120,7 @@ type introspection struct {
 	Subject   string   `json:"sub"`
 	Audience  string   `json:"aud"`
 	ClientID  string   `json:"client_id"`
+	Username  string   `json:"username"`
 	Scope     string   `json:"scope"`
 	TokenType string   `json:"token_type"`
 	ExpiresAt int64    `json:"exp"`
