@@ -38,6 +38,10 @@ gateways: deps-test ## Put the recipes of deploy/gateways through the matrix, an
 	@matrix=$$(mktemp) && trap 'rm -f "$$matrix"' EXIT && \
 		{ go test -count=1 ./e2e/gateways -matrix "$$matrix"; code=$$?; cat "$$matrix"; exit $$code; }
 
+.PHONY: bench
+bench: deps build ## Measure the hot paths beside a bare gin handler (needs wrk), and the memory of a session
+	cd bench && go build -o ../bin/bench . && ../bin/bench run -binary ../bin/sessiongate && ../bin/bench memory
+
 .PHONY: lint
 lint: ## Everything that reads the code without running it
 	go vet ./...
