@@ -30,9 +30,10 @@ func testLogs(t *testing.T, g *gateway) {
 	u := g.stack.user(t)
 	g.do(t, loginCall(u.identifier, wrongPassword)).want(t, http.StatusUnauthorized)
 	ended := g.login(t, u)
+	g.stack.flushed(t) // takes long enough for another millisecond
 	g.do(t, logoutCall(ended.AccessToken)).want(t, http.StatusNoContent)
 	mine := g.login(t, u)
-	g.stack.flushed(t) // takes long enough for another millisecond
+	g.stack.flushed(t)
 	mine = g.refresh(t, mine.AccessToken)
 	g.open(t, newID())
 	g.stack.flushed(t)
