@@ -110,8 +110,10 @@ func (c *Clients) oauth(g *gin.Context, allow string) error {
 	switch {
 	case err != nil:
 		return err
-	case ok && (form.Get("client_secret") != "" || form.Has("client_id") && form.Get("client_id") != id):
-		// "The client MUST NOT use more than one authentication method" (§2.3)
+	case ok && (form.Get("client_secret") != "" || form.Get("client_id") != "" && form.Get("client_id") != id):
+		// "The client MUST NOT use more than one authentication method" (§2.3); but
+		// parameters "sent without a value MUST be treated as if they were omitted"
+		// (§3.2), and zitadel/oidc does send an empty client_id.
 		return &problem.Invalid{Field: "client_secret", Reason: "must not be sent beside HTTP Basic"}
 	case !ok && g.Request.Header["Authorization"] != nil:
 		return problem.ErrInvalidClient

@@ -67,6 +67,7 @@ func TestClientsOAuth(t *testing.T) {
 		{"scheme in another case", "bASIC " + credentials("gateway", "old secret")[6:], "token=t", 200, "gateway"},
 		{"post", "", form("token", "t", "client_id", "gateway", "client_secret", "p%40 s:s+w/d€"), 200, "gateway"},
 		{"basic, with its own id in the form", credentials("gateway", "old secret"), "token=t&client_id=gateway", 200, "gateway"},
+		{"basic, with nothing in the form", credentials("gateway", "old secret"), "token=t&client_id=&client_secret=", 200, "gateway"},
 		{"unknown parameters", credentials("gateway", "old secret"), "token=t&x=1&x=2", 200, "gateway"},
 		{"none", "", "token=t", 401, ""},
 		{"none, no body", "", "", 401, ""},
