@@ -22,8 +22,8 @@ deps: ## Install redis-server, PostgreSQL and gcc if they are missing
 	@scripts/deps.sh
 
 .PHONY: deps-test
-deps-test: ## Install nginx, Caddy, HAProxy and Apache as well
-	@scripts/deps.sh gateways
+deps-test: ## Install Node.js, nginx, Caddy, HAProxy and Apache as well
+	@scripts/deps.sh node gateways
 
 .PHONY: build
 build: ## Build bin/sessiongate
@@ -32,6 +32,13 @@ build: ## Build bin/sessiongate
 .PHONY: test
 test: deps-test ## All tests, with the race detector, against real servers
 	$(TOOL) gotestsum --format pkgname -- -race -timeout 20m ./...
+	@$(MAKE) --no-print-directory foreign
+
+# -count=1: the go command does not see that the program has changed.
+.PHONY: foreign
+foreign: ## Other people's client libraries, for Go and Node.js, against the program
+	@scripts/deps.sh node
+	cd e2e/foreign && go test -count=1 ./...
 
 .PHONY: gateways
 gateways: deps-test ## Put the recipes of deploy/gateways through the matrix, and print it

@@ -2,16 +2,22 @@
 # deps.sh installs what `make run` and `make test` need and what is missing:
 # redis-server and PostgreSQL, which both start as private processes, and a C
 # compiler, which the race detector needs. `deps.sh gateways` adds those that the
-# tests of deploy/gateways start: nginx, Caddy, HAProxy, Apache. It starts no
-# service of the system and leaves none that would start at the next boot. With
-# everything there it does nothing, quickly.
+# tests of deploy/gateways start: nginx, Caddy, HAProxy, Apache; `deps.sh node`
+# Node.js and npm, for the foreign libraries that the tests try (e2e/foreign). It
+# starts no service of the system and leaves none that would start at the next
+# boot. With everything there it does nothing, quickly.
 #
 # Debian and Ubuntu: apt-get, as root or through sudo. macOS: Homebrew, without the
 # gateways, whose modules it does not have; e2e/gateways is for Linux.
 set -eu
 
-gateways=no
-[ "${1:-}" != gateways ] || [ "$(uname -s)" = Darwin ] || gateways=yes
+gateways=no node=no
+for more in "$@"; do
+	case $more in
+	gateways) [ "$(uname -s)" = Darwin ] || gateways=yes ;;
+	node) node=yes ;;
+	esac
+done
 
 say() { printf 'deps: %s\n' "$*"; }
 fail() {
@@ -38,6 +44,7 @@ have_postgres() {
 		/opt/homebrew/opt/postgresql*/bin/initdb /usr/local/opt/postgresql*/bin/initdb
 }
 have_cc() { have "${CC:-gcc}" || have cc; }
+have_node() { have node && have npm; }
 
 # The same places that e2e/gateways looks in: Debian's. A plain user's PATH has no
 # /usr/sbin.
@@ -52,6 +59,7 @@ missing() {
 	have_redis || echo redis
 	have_postgres || echo postgresql
 	have_cc || echo compiler
+	[ "$node" = no ] || have_node || echo node
 	[ "$gateways" = yes ] || return 0
 	have_nginx || echo nginx
 	have_gateway caddy || echo caddy
@@ -120,7 +128,7 @@ install_service() {
 install_apt() {
 	if [ "$(id -u)" -ne 0 ] && ! have sudo; then
 		fail "run as root: apt-get install$(echo " $1" |
-			sed "s/ redis/ redis-server/; s/ compiler/ gcc libc6-dev/; s/ nginx/ $nginx/; s/ apache/ $apache/")"
+			sed "s/ redis/ redis-server/; s/ compiler/ gcc libc6-dev/; s/ node/ nodejs npm/; s/ nginx/ $nginx/; s/ apache/ $apache/")"
 	fi
 	trap restore EXIT
 	trap 'exit 130' INT
@@ -135,6 +143,11 @@ install_apt() {
 			apt install postgresql
 			;;
 		compiler) apt install gcc libc6-dev ;;
+		node)
+			apt install nodejs
+			# Other packagers' nodejs comes with npm, and does not go with Debian's.
+			have npm || apt install npm
+			;;
 		# Each of $nginx and $apache is several words.
 		nginx) install_service $nginx ;;
 		caddy) install_service caddy ;;
@@ -154,6 +167,7 @@ install_brew() {
 		redis) brew install redis ;;
 		postgresql) brew install postgresql@17 ;;
 		compiler) fail 'install the command line tools first: xcode-select --install' ;;
+		node) brew install node ;;
 		esac
 	done
 }
@@ -171,7 +185,7 @@ elif [ "$(uname -s)" = Darwin ]; then
 	install_brew "$list"
 else
 	fail "install by hand: redis-server 7.0 or later, PostgreSQL 13 or later (initdb and postgres), gcc;" \
-		"for the tests nginx with njs, Caddy, HAProxy 2.6 or later, Apache with mod_auth_openidc and mod_oauth2"
+		"for the tests Node.js 18 or later with npm, nginx with njs, Caddy, HAProxy 2.6 or later, Apache with mod_auth_openidc and mod_oauth2"
 fi
 
 list=$(missing | tr '\n' ' ')
