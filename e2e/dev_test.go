@@ -100,10 +100,19 @@ func sourced(t *testing.T, file string) map[string]string {
 	return variables
 }
 
-// demoLogin signs the demo user in.
+// demoLogin signs the demo user in. These servers sync to disk, and a busy one
+// may keep them waiting: as any client should, it tries again after a 503.
 func (d *dev) demoLogin(t *testing.T) grant {
 	t.Helper()
-	return decode[grant](t, d.do(t, loginCall(d.variables["DEMO_USER"], d.variables["DEMO_PASSWORD"])), http.StatusCreated)
+	var a answer
+	eventually(t, func() error {
+		a = d.do(t, loginCall(d.variables["DEMO_USER"], d.variables["DEMO_PASSWORD"]))
+		if a.status == http.StatusServiceUnavailable {
+			return errors.New(a.String())
+		}
+		return nil
+	})
+	return decode[grant](t, a, http.StatusCreated)
 }
 
 func (d *dev) client() *client {
