@@ -36,6 +36,9 @@ func compare(ctx context.Context, binary string, rounds int, d time.Duration) er
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return err
 	}
+	if binary, err = filepath.Abs(binary); err != nil { // the gateway runs in a directory of its own
+		return err
+	}
 	stack, err := start(ctx, dir, binary)
 	if err != nil {
 		return err
