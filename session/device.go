@@ -30,6 +30,15 @@ func (d Device) String() string {
 type Origin struct {
 	IP        string // canonical text, no zone; "" if unknown
 	UserAgent string // cleaned by CleanText
+	Country   string // of IP, ISO 3166-1 alpha-2; "" if unknown
+	ASN       uint32 // the network of IP; 0 if unknown
+}
+
+// Place returns where on the network and in the world that is.
+func (o Origin) Place() Place { return Place{IP: o.IP, Country: o.Country, ASN: o.ASN} }
+
+func originAt(p Place, userAgent string) Origin {
+	return Origin{IP: p.IP, UserAgent: userAgent, Country: p.Country, ASN: p.ASN}
 }
 
 // Longest texts that are kept, in bytes.

@@ -59,12 +59,14 @@ type Event struct {
 
 	// About the session. Empty in a failed login.
 	Device            Device
-	SessionIP         string
+	SessionPlace      Place // where it began
 	ClientID          string
 	Scope             string
 	AMR               []string
 	ExpiresAt         time.Time // after this event
 	AbsoluteExpiresAt time.Time // zero: no limit
+
+	Risk Risk // of a sign-in, as assessed when it was made
 }
 
 // eventVersion is the first field of every entry. Entries of a version that a
@@ -76,7 +78,7 @@ const eventVersion = "1"
 // script writes them: Redis stores the names once as long as they do not change.
 var EventFields = []string{
 	"v", "id", "at", "action", "ok", "reason", "ends", "error", "user", "sid",
-	"ip", "ua", "device", "sip", "access", "exp", "abs",
+	"ip", "ua", "device", "sip", "access", "exp", "abs", "risk",
 }
 
 // Fields returns the event as the values of a stream entry, names and values in
@@ -93,13 +95,14 @@ func (e *Event) Fields() []string {
 		"error", e.Error,
 		"user", e.UserID,
 		"sid", string(e.SessionID),
-		"ip", e.Origin.IP,
+		"ip", PackPlace(e.Origin.Place()),
 		"ua", e.Origin.UserAgent,
 		"device", PackDevice(e.Device),
-		"sip", e.SessionIP,
+		"sip", PackPlace(e.SessionPlace),
 		"access", PackAccess(Access{ClientID: e.ClientID, Scope: e.Scope, AMR: e.AMR}),
 		"exp", msText(e.ExpiresAt),
 		"abs", msText(e.AbsoluteExpiresAt),
+		"risk", PackRisk(e.Risk),
 	}
 }
 
@@ -111,16 +114,17 @@ func DecodeEvent(f map[string]string) (Event, error) {
 	}
 	d := decoder{fields: f}
 	e := Event{
-		CreatedAt: d.ms("at"),
-		Action:    Action(f["action"]),
-		Success:   d.flag("ok"),
-		Reason:    d.text("reason"),
-		Ends:      EndReason(d.text("ends")),
-		Error:     d.text("error"),
-		UserID:    f["user"],
-		Origin:    Origin{IP: d.text("ip"), UserAgent: d.text("ua")},
-		Device:    UnpackDevice(d.text("device")),
-		SessionIP: d.text("sip"),
+		CreatedAt:    d.ms("at"),
+		Action:       Action(f["action"]),
+		Success:      d.flag("ok"),
+		Reason:       d.text("reason"),
+		Ends:         EndReason(d.text("ends")),
+		Error:        d.text("error"),
+		UserID:       f["user"],
+		Origin:       originAt(UnpackPlace(d.text("ip")), d.text("ua")),
+		Device:       UnpackDevice(d.text("device")),
+		SessionPlace: UnpackPlace(d.text("sip")),
+		Risk:         UnpackRisk(d.text("risk")),
 
 		ExpiresAt:         d.ms("exp"),
 		AbsoluteExpiresAt: d.ms("abs"),

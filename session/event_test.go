@@ -14,9 +14,10 @@ func login() Event {
 	now := time.Date(2026, 11, 24, 4, 20, 0, 123_000_000, time.UTC)
 	return Event{
 		ID: NewEventID(now), CreatedAt: now, Action: ActionLogin, Success: true, Reason: "password", Error: "none",
-		UserID: "42", SessionID: NewID(now), Origin: Origin{IP: "192.0.2.1", UserAgent: "test/1"},
-		Device: Device{Name: "phone", Platform: "ios", ID: "1"}, SessionIP: "192.0.2.2", ClientID: "mobile",
-		Scope: "read write", AMR: []string{"pwd", "otp"}, ExpiresAt: now.Add(time.Hour), AbsoluteExpiresAt: now.Add(2 * time.Hour),
+		UserID: "42", SessionID: NewID(now), Origin: Origin{IP: "192.0.2.1", UserAgent: "test/1", Country: "VN", ASN: 45899},
+		Device: Device{Name: "phone", Platform: "ios", ID: "1"}, ClientID: "mobile", Scope: "read write",
+		SessionPlace: Place{IP: "192.0.2.2", Country: "DE", ASN: 3320}, Risk: Risk{Score: 30, Signals: []string{"new_device"}},
+		AMR: []string{"pwd", "otp"}, ExpiresAt: now.Add(time.Hour), AbsoluteExpiresAt: now.Add(2 * time.Hour),
 	}
 }
 

@@ -17,6 +17,8 @@ type Session struct {
 	Roles     []string // the user's at login, see CheckRoles
 	Device    Device
 	IP        string // where the session began; "" if unknown
+	Country   string // of IP, ISO 3166-1 alpha-2; "" if unknown
+	ASN       uint32 // the network of IP; 0 if unknown
 	UserAgent string // with which the session began
 
 	CreatedAt         time.Time
@@ -31,6 +33,9 @@ type Session struct {
 	EndedAt   time.Time // zero while live
 	EndReason EndReason // "" while live
 }
+
+// Place returns where the session began.
+func (s *Session) Place() Place { return Place{IP: s.IP, Country: s.Country, ASN: s.ASN} }
 
 // FirstParty is the client id of sessions that users open themselves at
 // POST /sessions/login.

@@ -36,7 +36,8 @@
 //	k  client id, scope, authentication methods, username and roles, tab-separated,
 //	   without the empty ones at its end; text or reference
 //	d  device: name, or name, platform and id, tab-separated; text or reference
-//	n  IP address at login
+//	n  IP address at login, and its country and network (ASN), tab-separated, without
+//	   the empty ones at its end
 //	w  user agent at login; text or reference
 //	t  auth_time, Unix s, where it is not the time of creation
 //

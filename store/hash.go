@@ -51,7 +51,11 @@ func (h *sessionHash) intern(text string) string {
 // user's zset, and the uses that Redis keeps apart. texts are those that
 // r.lookUp found for it.
 func decode(sid session.ID, hash, texts map[string]string) (session.Session, error) {
-	s := session.Session{ID: sid, UserID: hash["u"], IP: hash["n"], CreatedAt: sid.Time()}
+	place := session.UnpackPlace(hash["n"])
+	s := session.Session{
+		ID: sid, UserID: hash["u"], CreatedAt: sid.Time(),
+		IP: place.IP, Country: place.Country, ASN: place.ASN,
+	}
 	var rotated any
 	if at, ok := hash["r"]; ok {
 		rotated = at

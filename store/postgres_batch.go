@@ -70,7 +70,7 @@ func newSessionRow(e *session.Event) sessionRow {
 		deviceInfo:        e.Device.String(),
 		deviceID:          e.Device.ID,
 		devicePlatform:    e.Device.Platform,
-		ip:                ipText(e.SessionIP),
+		ip:                ipText(e.SessionPlace.IP),
 		clientID:          e.ClientID,
 		scope:             e.Scope,
 		amr:               strings.Join(e.AMR, " "),

@@ -142,7 +142,7 @@ func (l *life) event(after time.Duration, a session.Action) session.Event {
 	return session.Event{
 		ID: session.NewEventID(at), CreatedAt: at, Action: a, Success: true, UserID: l.user, SessionID: l.id,
 		Origin: session.Origin{IP: "198.51.100.9", UserAgent: fmt.Sprintf("app/1.%d", l.n)},
-		Device: l.device, SessionIP: l.ip, ClientID: session.FirstParty, Scope: "read write",
+		Device: l.device, SessionPlace: session.Place{IP: l.ip}, ClientID: session.FirstParty, Scope: "read write",
 		AMR: []string{"pwd", "otp"}, ExpiresAt: l.expires, AbsoluteExpiresAt: l.absolute,
 	}
 }

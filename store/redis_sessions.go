@@ -33,10 +33,10 @@ func (r *Redis) Create(ctx context.Context, s session.Session, op session.Event)
 
 	p := r.keys.partition(s.UserID)
 	hash := newHash(&s)
-	args := append(make([]any, 0, 35), r.keys.tags[p], opMemo.Milliseconds(), r.opt.Policy.TTL.Milliseconds(),
+	args := append(make([]any, 0, 36), r.keys.tags[p], opMemo.Milliseconds(), r.opt.Policy.TTL.Milliseconds(),
 		r.opt.Policy.Absolute.Milliseconds(), r.opt.Policy.MaxPerUser,
-		hash.access, hash.device, s.IP, hash.userAgent, hash.authTime, len(hash.texts)/2)
-	args = append(append(appendEvent(args, &op), r.keep), hash.texts...)
+		hash.access, hash.device, session.PackPlace(s.Place()), hash.userAgent, hash.authTime, len(hash.texts)/2, r.keep)
+	args = appendEvent(append(args, hash.texts...), &op)
 	keys := []string{
 		r.keys.session(s.UserID, s.ID), r.keys.user(s.UserID), r.keys.events(p),
 		r.keys.op(s.UserID, op.ID), r.keys.seen(s.UserID), r.keys.feed(p), r.keys.partitionMeta(p),
@@ -80,7 +80,7 @@ func expectReply(reply []string, sid session.ID, complete int) error {
 // describe puts into the event what its session's row needs.
 func describe(e *session.Event, s *session.Session) {
 	e.UserID, e.SessionID = s.UserID, s.ID
-	e.Device, e.SessionIP = s.Device, s.IP
+	e.Device, e.SessionPlace = s.Device, s.Place()
 	e.ClientID, e.Scope, e.AMR = s.ClientID, s.Scope, s.AMR
 }
 
@@ -248,9 +248,8 @@ func (r *Redis) Refresh(ctx context.Context, t session.Token, op session.Event) 
 	op.Action, op.Success, op.UserID, op.SessionID = session.ActionRefresh, true, t.UserID, t.SessionID
 
 	p := r.keys.partition(t.UserID)
-	args := appendEvent(append(make([]any, 0, 24), r.keys.tags[p], t.Generation, t.IssuedAt.Unix(),
-		r.opt.Policy.TTL.Milliseconds(), r.opt.Policy.Grace.Milliseconds(), r.bound.Load()), &op)
-	args = append(args, r.keep)
+	args := appendEvent(append(make([]any, 0, 25), r.keys.tags[p], t.Generation, t.IssuedAt.Unix(),
+		r.opt.Policy.TTL.Milliseconds(), r.opt.Policy.Grace.Milliseconds(), r.bound.Load(), r.keep), &op)
 	keys := []string{
 		r.keys.session(t.UserID, t.SessionID), r.keys.user(t.UserID), r.keys.events(p), r.keys.seen(t.UserID),
 		r.keys.feed(p), r.keys.partitionMeta(p),
@@ -315,7 +314,7 @@ func (r *Redis) Revoke(
 	defer cancel()
 	op.UserID, op.SessionID = userID, sid
 	p := r.keys.partition(userID)
-	args := append(appendEvent(append(make([]any, 0, 20), r.keys.tags[p], string(reason)), &op), r.keep)
+	args := appendEvent(append(make([]any, 0, 21), r.keys.tags[p], string(reason), r.keep), &op)
 	keys := []string{
 		r.keys.session(userID, sid), r.keys.user(userID), r.keys.events(p), r.keys.seen(userID),
 		r.keys.feed(p), r.keys.partitionMeta(p),
@@ -340,7 +339,7 @@ func (r *Redis) RevokeUser(
 	defer cancel()
 	op.UserID = userID
 	p := r.keys.partition(userID)
-	args := append(appendEvent(append(make([]any, 0, 21), r.keys.tags[p], string(reason), string(except)), &op), r.keep)
+	args := appendEvent(append(make([]any, 0, 22), r.keys.tags[p], string(reason), string(except), r.keep), &op)
 	keys := []string{
 		r.keys.user(userID), r.keys.events(p), r.keys.seen(userID), r.keys.feed(p), r.keys.partitionMeta(p),
 	}

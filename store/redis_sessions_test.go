@@ -64,7 +64,7 @@ func TestCreate(t *testing.T) {
 	t.Run("the event has all that the row needs", func(t *testing.T) {
 		e := f.appended()[0]
 		if e.Action != session.ActionLogin || !e.Success || e.UserID != "42" || e.SessionID != s.ID ||
-			e.Device != s.Device || e.SessionIP != s.IP || e.ClientID != "mobile" || e.Scope != s.Scope ||
+			e.Device != s.Device || e.SessionPlace != s.Place() || e.ClientID != "mobile" || e.Scope != s.Scope ||
 			!slices.Equal(e.AMR, s.AMR) || !e.ExpiresAt.Equal(s.ExpiresAt) || !e.AbsoluteExpiresAt.Equal(s.AbsoluteExpiresAt) {
 			t.Errorf("event is %+v", e)
 		}

@@ -3,7 +3,7 @@
 
 -- The names of session.EventFields, in its order (a test compares the two).
 local EVENT = { 'v', 'id', 'at', 'action', 'ok', 'reason', 'ends', 'error', 'user', 'sid',
-  'ip', 'ua', 'device', 'sip', 'access', 'exp', 'abs' }
+  'ip', 'ua', 'device', 'sip', 'access', 'exp', 'abs', 'risk' }
 
 -- text writes a whole number without an exponent.
 local function text(n) return string.format('%.0f', n) end
@@ -25,10 +25,11 @@ local function wrong_type(want)
   end
 end
 
--- event reads the values of an event from ARGV[first] on.
-local function event(first)
-  local e = {}
-  for i, name in ipairs(EVENT) do e[name] = ARGV[first + i - 1] end
+-- event reads the values of an event: the last of ARGV in every script, so that
+-- a new field moves nothing else.
+local function event()
+  local e, before = {}, #ARGV - #EVENT
+  for i, name in ipairs(EVENT) do e[name] = ARGV[before + i] end
   return e
 end
 
@@ -57,6 +58,7 @@ local function ending(prefix, request, sid, why, note, hash, exp, at)
   local e = {}
   for _, name in ipairs(EVENT) do e[name] = request[name] end
   e.id, e.at, e.action, e.ok, e.reason, e.ends, e.error = '', text(at), 'logout', '1', note, why, ''
+  e.risk = ''
   e.user, e.sid, e.exp = hash[1], sid, text(exp)
   e.abs = hash[2] and hash[2] .. '000' or ''
   e.access, e.device, e.sip = resolve(prefix, hash[3]), resolve(prefix, hash[4]), hash[5] or ''

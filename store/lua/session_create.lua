@@ -15,9 +15,9 @@
 -- ARGV[4]  longest life of the session, ms; 0 for no limit
 -- ARGV[5]  most sessions a user may have
 -- ARGV[6..11]  hash fields k, d, n, w, t and the number of texts, see store/doc.go; '' for none
--- ARGV[12..28]  the event, values in the order of EVENT; exp and abs are filled in here
--- ARGV[29] what the feed keeps: entries, ms
--- ARGV[30..]  texts too long for the hash: digest, text in turn
+-- ARGV[12] what the feed keeps: entries, ms
+-- ARGV[13..]  texts too long for the hash: digest, text in turn
+-- ARGV[-n..]  the event, values in the order of EVENT; exp and abs are filled in here
 --
 -- Returns  {sid, "created", exp, abs, evicted, now}   Unix ms as strings, abs '' for none
 --          {sid, "stale"}   the event is older than half the memo's life, or from the
@@ -28,7 +28,7 @@
 local bad = wrong_type({ 'hash', 'zset', 'stream', 'string', 'hash', 'stream', 'hash' })
 if bad then return bad end
 
-local prefix, e = ARGV[1], event(12)
+local prefix, e = ARGV[1], event()
 local sid, at = e.sid, now()
 local memo = redis.call('GET', KEYS[4])
 if memo then
@@ -66,7 +66,7 @@ for i = 1, over do
   if hash[1] then
     local out = ending(prefix, e, old, 'evicted', '', hash, expiry[old], at)
     append(KEYS[3], out)
-    announce(KEYS[6], KEYS[7], ARGV[29], out, at)
+    announce(KEYS[6], KEYS[7], ARGV[12], out, at)
     redis.call('DEL', key)
     evicted = evicted + 1
   end
@@ -93,7 +93,7 @@ redis.call('ZADD', KEYS[2], e.exp, sid)
 outlive(KEYS[2])
 
 local horizon = e.abs ~= '' and e.abs or e.exp
-for i = 30, 29 + 2 * tonumber(ARGV[11]), 2 do
+for i = 13, 12 + 2 * tonumber(ARGV[11]), 2 do
   local key = prefix .. 'text:' .. ARGV[i]
   if redis.call('EXISTS', key) == 1 then
     redis.call('PEXPIREAT', key, horizon, 'GT')

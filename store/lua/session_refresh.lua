@@ -14,8 +14,8 @@
 -- ARGV[4]  time to live of the session, ms
 -- ARGV[5]  grace of the previous token once its successor is in use, ms
 -- ARGV[6]  bytes of memory in use beyond which refresh is refused; 0 for no bound
--- ARGV[7..23]  the event, values in the order of EVENT; device, sip, access, exp and abs are filled in here
--- ARGV[24] what the feed keeps: entries, ms
+-- ARGV[7]  what the feed keeps: entries, ms
+-- ARGV[-n..]  the event, values in the order of EVENT; device, sip, access, exp and abs are filled in here
 --
 -- Returns  {sid, "rotated", exp, now, field, value, …}   a new generation; then the whole hash
 --          {sid, "same", exp, now, field, value, …}      the successor again; nothing written
@@ -29,7 +29,7 @@
 local bad = wrong_type({ 'hash', 'zset', 'stream', 'hash', 'stream', 'hash' })
 if bad then return bad end
 
-local prefix, e, at = ARGV[1], event(7), now()
+local prefix, e, at = ARGV[1], event(), now()
 local sid = e.sid
 local hash = redis.call('HMGET', KEYS[1], 'u', 'a', 'k', 'd', 'n', 'g', 'r', 's', 'w')
 local exp = redis.call('ZSCORE', KEYS[2], sid)
@@ -53,7 +53,7 @@ if presented < current then
   append(KEYS[3], e)
   local over = ending(prefix, e, sid, 'refresh_reused', '', hash, tonumber(exp), at)
   append(KEYS[3], over)
-  announce(KEYS[5], KEYS[6], ARGV[24], over, at)
+  announce(KEYS[5], KEYS[6], ARGV[7], over, at)
   redis.call('ZREM', KEYS[2], sid)
   redis.call('HDEL', KEYS[4], sid)
   redis.call('DEL', KEYS[1])

@@ -10,8 +10,8 @@
 -- ARGV[1]  prefix of the partition, sg:{p}:
 -- ARGV[2]  why, a session.EndReason
 -- ARGV[3]  sid to spare, '' for none
--- ARGV[4..20]  the request, as an event in the order of EVENT; its reason is the user's own words
--- ARGV[21] what the feed keeps: entries, ms
+-- ARGV[4]  what the feed keeps: entries, ms
+-- ARGV[-n..]  the request, as an event in the order of EVENT; its reason is the user's own words
 --
 -- Returns  {user id, ended, now}   how many this call ended; Unix ms as a string
 -- Atomic and idempotent by nature. Bounded by the cap on sessions per user.
@@ -21,7 +21,7 @@
 local bad = wrong_type({ 'zset', 'stream', 'hash', 'stream', 'hash' })
 if bad then return bad end
 
-local prefix, e, at = ARGV[1], event(4), now()
+local prefix, e, at = ARGV[1], event(), now()
 local listed = redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')
 local ended, gone = 0, {}
 for i = 1, #listed, 2 do
@@ -31,7 +31,7 @@ for i = 1, #listed, 2 do
     if hash[1] == e.user then
       local over = ending(prefix, e, sid, ARGV[2], e.reason, hash, tonumber(listed[i + 1]), at)
       append(KEYS[2], over)
-      announce(KEYS[4], KEYS[5], ARGV[21], over, at)
+      announce(KEYS[4], KEYS[5], ARGV[4], over, at)
       redis.call('DEL', key)
       ended = ended + 1
     end
