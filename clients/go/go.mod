@@ -1,0 +1,3 @@
+module github.com/sessiongate/sessiongate/clients/go
+
+go 1.24
