@@ -224,6 +224,7 @@ func (g *gateway) send(r *http.Request) answer {
 		}
 	}
 	g.checkHeaders(r, a)
+	g.checkSchema(r, a)
 	return a
 }
 

@@ -24,6 +24,7 @@ type API struct {
 	Health      Health
 	Metrics     http.Handler
 	Feed        Revocations
+	Docs        Docs
 }
 
 // Guards decide who reaches an endpoint. Each either lets a request through, with
@@ -90,6 +91,9 @@ func (a *API) routes(g Guards) []route {
 
 		{anyMethod, forwardAuthPath, nil, a.ForwardAuth.Handle},
 		{anyMethod, belowForwardAuth, nil, a.ForwardAuth.Handle},
+
+		{get, "/openapi.yaml", nil, a.Docs.Spec},
+		{get, "/docs", nil, a.Docs.Page},
 
 		{get, "/livez", nil, a.Health.Live},
 		{get, "/readyz", nil, a.Health.Ready},

@@ -48,7 +48,11 @@ func (g *gateway) buildHandler() error {
 		Timeout:   g.cfg.HTTP.RequestTimeout,
 		Long:      handlers.Long,
 	})
-	g.handler, err = handlers.NewEngine(chain, g.api(addresses), handlers.Guards{
+	api := g.api(addresses)
+	if api.Docs, err = handlers.NewDocs(); err != nil {
+		return err
+	}
+	g.handler, err = handlers.NewEngine(chain, api, handlers.Guards{
 		Live:         auth.Live(),
 		Signed:       auth.Signed(),
 		Backend:      clients.Basic(config.AllowSessions),
