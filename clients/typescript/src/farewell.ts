@@ -38,8 +38,7 @@ export class Farewell {
       if (token === undefined || this.#stopped) return;
       const a = await this.wire.send({ method: 'POST', path: '/sessions/logout', token });
       if (this.#stopped) return;
-      const status = a.kind === 'ok' ? 200 : a.error.status;
-      if (a.kind === 'error' && status !== 400 && status !== 401) {
+      if (a.kind === 'error') {
         this.#failures++;
         const told = a.error.retryAfter;
         const delay = told === undefined
