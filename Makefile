@@ -10,7 +10,7 @@ FUZZTIME ?= 30s
 
 .PHONY: help
 help: ## Say what each target does
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # exec: a Ctrl-C or SIGTERM meets the gateway itself, which stops its servers.
 .PHONY: run
@@ -32,13 +32,30 @@ build: ## Build bin/sessiongate
 .PHONY: test
 test: deps-test ## All tests, with the race detector, against real servers
 	$(TOOL) gotestsum --format pkgname -- -race -timeout 20m ./...
-	@$(MAKE) --no-print-directory foreign
+	@$(MAKE) --no-print-directory foreign test-clients
 
 # -count=1: the go command does not see that the program has changed.
 .PHONY: foreign
 foreign: ## Other people's client libraries, for Go and Node.js, against the program
 	@scripts/deps.sh node
 	cd e2e/foreign && go test -count=1 ./...
+
+NPM_CI := npm ci --prefer-offline --ignore-scripts --no-audit --no-fund --no-update-notifier
+
+clients/typescript/dist: $(wildcard clients/typescript/src/*.ts) clients/typescript/package-lock.json
+	@scripts/deps.sh node
+	cd clients/typescript && $(NPM_CI) && npm run --silent build
+
+.PHONY: test-clients
+test-clients: build clients/typescript/dist ## The client libraries: their contract, and the real gateway
+	@scripts/deps.sh node chromium
+	cd clients/typescript && npm run --silent check
+	node scripts/test-clients.mjs
+	cd clients/typescript && npm run --silent test
+
+.PHONY: example-web
+example-web: clients/typescript/dist ## A web page with a session, against `make run`
+	@exec node examples/web/server.mjs
 
 .PHONY: gateways
 gateways: deps-test ## Put the recipes of deploy/gateways through the matrix, and print it

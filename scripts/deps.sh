@@ -3,19 +3,20 @@
 # redis-server and PostgreSQL, which both start as private processes, and a C
 # compiler, which the race detector needs. `deps.sh gateways` adds those that the
 # tests of deploy/gateways start: nginx, Caddy, HAProxy, Apache; `deps.sh node`
-# Node.js and npm, for the foreign libraries that the tests try (e2e/foreign). It
-# starts no service of the system and leaves none that would start at the next
+# Node.js and npm, for the foreign libraries that the tests try (e2e/foreign);
+# `deps.sh chromium` a browser, for the client libraries (clients). It starts no service of the system and leaves none that would start at the next
 # boot. With everything there it does nothing, quickly.
 #
 # Debian and Ubuntu: apt-get, as root or through sudo. macOS: Homebrew, without the
 # gateways, whose modules it does not have; e2e/gateways is for Linux.
 set -eu
 
-gateways=no node=no
+gateways=no node=no chromium=no
 for more in "$@"; do
 	case $more in
 	gateways) [ "$(uname -s)" = Darwin ] || gateways=yes ;;
 	node) node=yes ;;
+	chromium) chromium=yes ;;
 	esac
 done
 
@@ -46,6 +47,12 @@ have_postgres() {
 have_cc() { have "${CC:-gcc}" || have cc; }
 have_node() { have node && have npm; }
 
+# The same places that clients/typescript/test looks in.
+have_chromium() {
+	any "${CHROMIUM:-/usr/bin/chromium}" /usr/bin/chromium-browser \
+		/Applications/Chromium.app /Applications/Google\ Chrome.app
+}
+
 # The same places that e2e/gateways looks in: Debian's. A plain user's PATH has no
 # /usr/sbin.
 have_gateway() { have "$1" || any "/usr/sbin/$1"; }
@@ -60,6 +67,7 @@ missing() {
 	have_postgres || echo postgresql
 	have_cc || echo compiler
 	[ "$node" = no ] || have_node || echo node
+	[ "$chromium" = no ] || have_chromium || echo chromium
 	[ "$gateways" = yes ] || return 0
 	have_nginx || echo nginx
 	have_gateway caddy || echo caddy
@@ -148,6 +156,7 @@ install_apt() {
 			# Other packagers' nodejs comes with npm, and does not go with Debian's.
 			have npm || apt install npm
 			;;
+		chromium) apt install chromium ;;
 		# Each of $nginx and $apache is several words.
 		nginx) install_service $nginx ;;
 		caddy) install_service caddy ;;
@@ -168,6 +177,7 @@ install_brew() {
 		postgresql) brew install postgresql@17 ;;
 		compiler) fail 'install the command line tools first: xcode-select --install' ;;
 		node) brew install node ;;
+		chromium) brew install --cask chromium ;;
 		esac
 	done
 }
@@ -185,7 +195,7 @@ elif [ "$(uname -s)" = Darwin ]; then
 	install_brew "$list"
 else
 	fail "install by hand: redis-server 7.0 or later, PostgreSQL 13 or later (initdb and postgres), gcc;" \
-		"for the tests Node.js 18 or later with npm, nginx with njs, Caddy, HAProxy 2.6 or later, Apache with mod_auth_openidc and mod_oauth2"
+		"for the tests Node.js 20 or later with npm, Chromium, nginx with njs, Caddy, HAProxy 2.6 or later, Apache with mod_auth_openidc and mod_oauth2"
 fi
 
 list=$(missing | tr '\n' ' ')

@@ -38,7 +38,7 @@ export class SessionClient {
   constructor(o: Options) {
     const baseUrl = o.baseUrl.replace(/\/+$/, '');
     const cookie = o.mode === 'cookie';
-    const storage = (!cookie && o.storage) || memoryStorage();
+    const storage = o.storage ?? memoryStorage();
     const random = o.random ?? Math.random;
     this.#fetch = o.fetch ?? globalThis.fetch.bind(globalThis);
     this.#clock = o.clock ?? systemClock;
@@ -53,12 +53,13 @@ export class SessionClient {
       : noTabs;
     this.#core = new Core(this.#wire, this.#store, this.#clock, random, {
       changed: () => this.#changed(),
-      granted: ({ expires_in, refresh_after, server_time, idle_expires_in: idle }) =>
+      granted: ({ expires_in, refresh_after, server_time, idle_expires_in: idle }, expiresAt) =>
         this.#tabs.tell({
           kind: 'granted',
+          expiresAt,
           times: { expires_in, refresh_after, server_time, ...(idle !== undefined && { idle_expires_in: idle }) },
         }),
-      ended: (reason) => this.#tabs.tell({ kind: 'ended', reason }),
+      ended: (reason, sid) => this.#tabs.tell({ kind: 'ended', reason, sid }),
       alone: (run, signal) => this.#tabs.alone(run, signal),
     });
     this.#farewell = new Farewell(this.#wire, this.#store, this.#clock, random);
@@ -137,23 +138,26 @@ export class SessionClient {
    * `apiOrigins`. A 401 is tried again once with a new token, if the body can be sent twice.
    */
   readonly fetch = async (input: RequestInfo | URL, init?: RequestInit): Promise<Response> => {
-    const request = new Request(input instanceof Request ? input : absolute(String(input), this.#wire.baseUrl), init);
-    if (!this.#origins.has(originOf(request.url))) return this.#fetch(request);
-    const replay = request.body === null || typeof init?.body === 'string' ? request.clone() : null;
+    const target = input instanceof Request ? input : absolute(String(input), this.#wire.baseUrl);
+    const make = (): Request => new Request(target, init);
+    const first = make();
+    if (!this.#origins.has(originOf(first.url)) || first.headers.has('Authorization')) return this.#fetch(first);
     const token = await this.getAccessToken();
     const { rotation, held } = this.#core;
-    const answer = await this.#fetch(this.#signed(request, token));
-    if (answer.status !== 401 || !held?.access || !replay) return answer;
+    const answer = await this.#fetch(this.#signed(first, token));
+    if (answer.status !== 401 || !held?.access || !canRepeat(input, init)) return answer;
     if (this.#core.rotation === rotation && this.#clock.now() - this.#core.obtained >= fresh) {
       await this.#core.sync('refresh');
     }
-    if (this.#core.rotation === rotation || !this.#core.held?.access) return answer;
+    const next = this.#core.held?.access;
+    if (this.#core.rotation === rotation || !next) return answer;
     await answer.body?.cancel();
-    return this.#fetch(this.#signed(replay, this.#core.held.access));
+    return this.#fetch(this.#signed(make(), next));
   };
 
   /** Signs out on this device: at once, and at the gateway as soon as it can be reached. */
   readonly logout = async (): Promise<void> => {
+    await this.#core.load();
     const token = this.#core.held?.access;
     this.#stopLive();
     await this.#core.end('signed_out', token);
@@ -215,6 +219,7 @@ export class SessionClient {
 
   async #open(ask: () => Promise<Answer>): Promise<Snapshot> {
     if (!this.#started) await this.start();
+    if (this.#wire.cookie) await this.#forgetFarewell();
     const { epoch } = this.#core;
     const a = await ask();
     if (a.kind !== 'ok') throw a.error;
@@ -227,6 +232,12 @@ export class SessionClient {
     }
     await this.#core.open(a.body);
     return this.snapshot;
+  }
+
+  /** A sign-out by cookie that still waits would be the next session's. */
+  async #forgetFarewell(): Promise<void> {
+    this.#farewell.stop();
+    await this.#store.write((was) => (was.signedOut.length > 0 ? { ...was, signedOut: [] } : was));
   }
 
   /** A call of the gateway's own endpoints, whose refusal is the gateway's word. */
@@ -274,23 +285,33 @@ export class SessionClient {
   }
 
   #hear(m: Message): void {
-    if (m.kind === 'granted') void this.#core.adopt(m.times);
-    else void this.#core.abandon(m.reason);
+    if (m.kind === 'granted') void this.#core.adopt(m.times, m.expiresAt);
+    else void this.#core.abandon(m.reason, m.sid);
   }
 }
 
+/** Whether a request can be sent a second time: a stream can't. */
+function canRepeat(input: RequestInfo | URL, init: RequestInit | undefined): boolean {
+  const isStream = typeof ReadableStream !== 'undefined' && init?.body instanceof ReadableStream;
+  return !isStream && !(input instanceof Request && input.body);
+}
+
 function originOf(url: string): string {
-  return new URL(absolute(url, url)).origin;
+  const whole = absolute(url, url);
+  try {
+    return new URL(whole).origin;
+  } catch {
+    return /^https?:\/\/[\w.:-]+(?=[/?#]|$)/i.exec(whole)?.[0].toLowerCase() ?? whole; // React Native's URL knows no origin
+  }
 }
 
 /** A URL that may be relative to the page, or else to where the gateway is. */
 function absolute(url: string, base: string): string {
-  const page = typeof document === 'undefined' ? undefined : document.baseURI;
-  return new URL(url, page ?? base).href;
+  if (/^https?:/i.test(url)) return url;
+  return typeof document === 'undefined' ? base + url : new URL(url, document.baseURI).href;
 }
 
 function query(o: Record<string, string | number | undefined>): string {
-  const q = new URLSearchParams();
-  for (const [name, v] of Object.entries(o)) if (v !== undefined) q.set(name, String(v));
-  return q.size > 0 ? `?${q}` : '';
+  const parts = Object.entries(o).flatMap(([name, v]) => (v === undefined ? [] : `${name}=${encodeURIComponent(v)}`));
+  return parts.length > 0 ? `?${parts.join('&')}` : '';
 }

@@ -29,9 +29,9 @@ export interface Surroundings {
   /** Something in the snapshot changed. */
   changed(): void;
   /** There is a new token, with so much time; other tabs may want to know. */
-  granted(times: Times): void;
-  /** The session is over; other tabs may want to know. */
-  ended(reason: EndReason): void;
+  granted(times: Times, expiresAt: string): void;
+  /** The session of this id is over; other tabs may want to know. */
+  ended(reason: EndReason, sid: string | undefined): void;
   /** Runs one exchange with the gateway at a time, over all tabs where that can be. */
   alone(run: () => Promise<void>, signal: AbortSignal): Promise<void>;
 }
@@ -79,11 +79,20 @@ export class Core {
   /** Takes what is stored, and asks the gateway about it. */
   async begin(): Promise<void> {
     const epoch = this.epoch;
-    const stored = this.wire.cookie ? inCookie : (await this.store.read()).held;
+    const { held, signedOut } = await this.store.read();
     if (epoch.aborted) return;
+    const stored = !this.wire.cookie ? held : signedOut.length === 0 ? inCookie : null;
     if (!stored) return this.#publish({ state: 'signed_out' });
     this.#take(stored);
     await this.sync('status');
+  }
+
+  /** Takes what is stored, and asks nobody. */
+  async load(): Promise<void> {
+    if (this.snapshot.state !== 'unknown' || this.held) return;
+    const { held } = await this.store.read();
+    if (this.wire.cookie) this.#take(inCookie);
+    else if (held && !this.held) this.#take(held);
   }
 
   /** Whether there is time left, on the gateway's word, for more than a request. */
@@ -128,13 +137,15 @@ export class Core {
     this.#void();
     const epoch = this.epoch;
     const held = this.#heldOf(grant, null);
-    await this.store.write((was) => ({ ...was, held: this.wire.cookie ? null : held }));
+    // A sign-out by cookie that still waits would be the new session's.
+    await this.store.write((was) => (this.wire.cookie ? { held: null, signedOut: [] } : { ...was, held }));
     if (!epoch.aborted) this.#got(held, grant, at);
   }
 
-  /** The session ends. forget says whether the store may hold it no more, whatever it holds. */
+  /** The session ends. signedOut is a token that the gateway has to be told of. */
   async end(reason: EndReason, signedOut?: string): Promise<void> {
     const mine = this.held;
+    const sid = this.#sid;
     this.#void();
     const epoch = this.epoch;
     this.held = null;
@@ -145,7 +156,7 @@ export class Core {
     });
     if (epoch.aborted) return; // somebody has signed in meanwhile
     this.#publish({ state: 'signed_out', reason });
-    this.around.ended(reason);
+    this.around.ended(reason, sid);
   }
 
   /** Leaves everything as it is, and does nothing more. */
@@ -161,17 +172,30 @@ export class Core {
   }
 
   /** Another tab has written a new token, with so much time from now on. */
-  async adopt(times: Times): Promise<void> {
+  async adopt(times: Times, expiresAt: string): Promise<void> {
     const epoch = this.epoch;
     const { held } = await this.store.read();
-    if (epoch.aborted || (!held && !this.wire.cookie) || this.snapshot.state === 'unknown') return;
-    if (held && !same(held, this.held)) this.#take(held);
-    if (this.held) this.#heardOf(times, this.snapshot.session, this.clock.now());
+    if (epoch.aborted || this.snapshot.state === 'unknown') return;
+    if (this.wire.cookie) {
+      if (!this.held) this.#take(inCookie); // somebody has signed in there
+    } else {
+      if (held?.expiresAt !== expiresAt) return; // it has not arrived here yet, or is over again
+      if (!same(held, this.held)) this.#take(held);
+    }
+    const { session } = this.snapshot;
+    if (!session || (held && held.sid !== session.id)) return this.sync('status');
+    this.#heardOf(times, session, this.clock.now());
   }
 
-  /** Another tab has seen the session end. */
-  async abandon(reason: EndReason): Promise<void> {
-    if (this.held && (this.wire.cookie || !(await this.store.read()).held)) await this.end(reason);
+  /** Another tab has seen a session end. */
+  async abandon(reason: EndReason, sid: string | undefined): Promise<void> {
+    if (!this.held) return;
+    const known = sid !== undefined && sid === this.#sid;
+    if (known || (!this.wire.cookie && !(await this.store.read()).held)) await this.end(reason);
+  }
+
+  get #sid(): string | undefined {
+    return this.held?.sid ?? this.snapshot.session?.id;
   }
 
   async #exchange(want: Want, epoch: AbortSignal): Promise<void> {
@@ -287,7 +311,7 @@ export class Core {
     this.obtained = at;
     const times = { ...grant, refresh_after: Math.max(grant.refresh_after, leastDue / 1000) };
     this.#heardOf(times, grant.session, at);
-    this.around.granted(times);
+    this.around.granted(times, grant.session.expires_at);
   }
 
   /** The gateway's word on the session as it is. */

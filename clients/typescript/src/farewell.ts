@@ -12,6 +12,7 @@ export class Farewell {
   #running: Promise<void> | null = null;
   #cancelTimer = (): void => undefined;
   #stopped = false;
+  #notBefore = -Infinity;
 
   constructor(
     private readonly wire: Wire,
@@ -20,9 +21,10 @@ export class Farewell {
     private readonly random: () => number,
   ) {}
 
-  /** Makes an attempt; the result is there when it is over, whatever came of it. */
+  /** Makes an attempt, if one may be made; it is over when the result is there, whatever came of it. */
   send(): Promise<void> {
     this.#stopped = false;
+    if (this.clock.now() < this.#notBefore) return Promise.resolve();
     return (this.#running ??= this.#send().finally(() => (this.#running = null)));
   }
 
@@ -44,7 +46,11 @@ export class Farewell {
         const delay = told === undefined
           ? retryDelay(this.#failures, 300, this.random())
           : toldDelay(told, this.random());
-        this.#cancelTimer = this.clock.after(delay, () => void this.send());
+        if (told !== undefined) this.#notBefore = this.clock.now() + delay;
+        this.#cancelTimer = this.clock.after(delay, () => {
+          this.#notBefore = -Infinity;
+          void this.send();
+        });
         return;
       }
       this.#failures = 0;

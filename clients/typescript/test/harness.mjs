@@ -155,7 +155,7 @@ class World {
       accept: () => c.accept(this.answers[w.grant].body),
       logout: () => c.logout(),
       logout_all: () => c.logoutAll({ exceptCurrent: w.except_current === true }),
-      request: async () => (await c.fetch(w.url ?? w.path, { method: w.method })).status,
+      request: async () => (await c.fetch(w.url ?? base + w.path, { method: w.method })).status,
       resume: () => c.resume(),
       online: () => c.online(),
       touch: async () => c.touch(),
