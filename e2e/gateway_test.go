@@ -27,12 +27,14 @@ var (
 	tokensSecret   = "hmac-e2e-" + rand.Text() + rand.Text()
 	fingerprintKey = "mac-e2e-" + rand.Text() + rand.Text()
 
+	sealingKey = "seal-e2e-" + rand.Text() + rand.Text()
+
 	introspector = client{"api-gateway", "gw-e2e-" + rand.Text()}
 	backend      = client{"shop.backend", "shop-e2e-" + rand.Text()}
 	// awkward is all that form encoding is for.
 	awkward = client{"odd%id+1 /?&=", "odd-e2e-%2B+: é&=/" + rand.Text()}
 	secrets = []string{
-		password, wrongPassword, typedByMistake, tokensSecret, fingerprintKey,
+		password, wrongPassword, typedByMistake, tokensSecret, fingerprintKey, sealingKey,
 		introspector.secret, backend.secret, awkward.secret,
 	}
 )
@@ -93,8 +95,8 @@ func clientsSetting() string {
 	b, err := json.Marshal([]entry{
 		// Two secrets, as while one is being replaced.
 		{introspector.id, []string{digest("retired-" + introspector.secret), digest(introspector.secret)}, []string{"introspect"}},
-		{backend.id, []string{digest(backend.secret)}, []string{"sessions"}},
-		{awkward.id, []string{digest(awkward.secret)}, []string{"introspect", "sessions"}},
+		{backend.id, []string{digest(backend.secret)}, []string{"sessions", "revoke"}},
+		{awkward.id, []string{digest(awkward.secret)}, []string{"introspect", "sessions", "revoke"}},
 	})
 	if err != nil {
 		panic(err)
