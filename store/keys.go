@@ -67,6 +67,7 @@ type UserKeys struct {
 	Sessions  string // prefix; append a sid
 	Events    string
 	Activity  string
+	Feed      string
 }
 
 // KeysOf returns the names of a user's keys in a deployment with the given
@@ -81,6 +82,7 @@ func KeysOf(userID string, partitions int) UserKeys {
 		Sessions:  k.session(userID, ""),
 		Events:    k.events(p),
 		Activity:  k.activity(p),
+		Feed:      k.feed(p),
 	}
 }
 

@@ -47,6 +47,9 @@ func TestModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		f.raw.FlushDB(t.Context())
 		m := &machine{f: f, model: model{cap: 3, users: map[string][]*modelSession{}}}
+		m.feed = NewFeed(f.Redis, FeedOptions{MaxReaders: 10, Block: 50 * time.Millisecond})
+		defer m.feed.Close() // has nothing to say that Read has not
+		m.marks = []mark{{f.readFeed(m.feed, "", 0).Cursor, 0}}
 		rt.Repeat(rapid.StateMachineActions(m))
 	})
 }
@@ -54,6 +57,7 @@ func TestModel(t *testing.T) {
 type machine struct {
 	f *fixture
 	model
+	feedModel
 	born int
 }
 
@@ -90,6 +94,7 @@ func (m *machine) Login(rt *rapid.T) {
 	if evicted != want {
 		rt.Fatalf("login evicted %d, want %d", evicted, want)
 	}
+	m.announce(m.users[user][:want]...)
 	for range want {
 		m.remove(m.users[user][0])
 	}
@@ -123,6 +128,7 @@ func (m *machine) Refresh(rt *rapid.T) {
 		}
 	default:
 		m.want(rt, err, session.ErrReused)
+		m.announce(s)
 		m.remove(s)
 	}
 }
@@ -163,6 +169,7 @@ func (m *machine) Logout(rt *rapid.T) {
 	if err != nil || ended != s.live {
 		rt.Fatalf("ended %v, error %v; want %v", ended, err, s.live)
 	}
+	m.announce(s)
 	m.remove(s)
 }
 
@@ -172,6 +179,7 @@ func (m *machine) LogoutAll(rt *rapid.T) {
 	if err != nil || n != len(m.users[user]) {
 		rt.Fatalf("ended %d, error %v; want %d", n, err, len(m.users[user]))
 	}
+	m.announce(m.users[user]...)
 	for _, s := range slices.Clone(m.users[user]) {
 		m.remove(s)
 	}
@@ -197,6 +205,7 @@ func (m *machine) DeleteSessionKey(rt *rapid.T) {
 
 // Check is the oracle: every token ever made is good or not, as the model says.
 func (m *machine) Check(rt *rapid.T) {
+	m.checkFeed(rt)
 	for _, s := range m.all {
 		for generation, token := range s.tokens {
 			_, err := m.f.Validate(m.f.Context(), token)

@@ -74,6 +74,44 @@ func OpenRedis(ctx context.Context, o RedisOptions) (*Redis, error) {
 	return r, nil
 }
 
+// InspectRedis is OpenRedis for who only looks: it makes no key, and a Redis that
+// holds nothing yet is good.
+func InspectRedis(ctx context.Context, o RedisOptions) (*Redis, error) {
+	r, err := newRedis(o)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.inspect(ctx); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return r, nil
+}
+
+func (r *Redis) inspect(ctx context.Context) error {
+	if err := r.checkServer(ctx); err != nil {
+		return err
+	}
+	if err := r.readMeta(ctx); err != nil {
+		return err
+	}
+	_, err := r.SyncClock(ctx)
+	return err
+}
+
+// readMeta is checkMeta where nothing may be written.
+func (r *Redis) readMeta(ctx context.Context) error {
+	ctx, cancel := r.bounded(ctx)
+	defer cancel()
+	got, err := r.db.HMGet(ctx, r.keys.meta(), "partitions", "schema").Result()
+	if err != nil {
+		return wrap("read "+r.keys.meta(), err)
+	}
+	if got[0] == nil && got[1] == nil {
+		return nil
+	}
+	return r.compareMeta(got)
+}
+
 // quiet is go-redis's own logger, made silent: it writes a line to stderr for
 // each failed dial, and every failure reaches a caller of ours anyway.
 type quiet struct{}
@@ -278,11 +316,17 @@ func (r *Redis) checkMeta(ctx context.Context) error {
 	if err != nil {
 		return wrap("read "+r.keys.meta(), err)
 	}
-	if have := got.Val()[0]; have != want {
+	return r.compareMeta(got.Val())
+}
+
+// compareMeta holds the partitions and the schema of the data to ours.
+func (r *Redis) compareMeta(got []any) error {
+	want := strconv.Itoa(r.Partitions())
+	if have := got[0]; have != want {
 		return fmt.Errorf("store: %w: its data has %v partitions and redis.partitions is %s: the number is fixed "+
 			"for the life of the data", ErrUnusableRedis, have, want)
 	}
-	if have := got.Val()[1]; have != schemaVersion {
+	if have := got[1]; have != schemaVersion {
 		return fmt.Errorf("store: %w: its data has schema %v and this gateway writes %s", ErrUnusableRedis, have, schemaVersion)
 	}
 	return nil

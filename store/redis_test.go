@@ -266,3 +266,45 @@ func TestWrongTypes(t *testing.T) {
 		})
 	}
 }
+
+// Who looks at a Redis leaves it as it was, whether it holds something or nothing.
+func TestInspectWritesNothing(t *testing.T) {
+	t.Parallel()
+	url, prefix := testenv.Redis(t)
+	o := RedisOptions{URL: url, Prefix: prefix + "inspected", Timeout: time.Second, Partitions: 1, Policy: testPolicy}
+	inspect := func() error {
+		t.Helper()
+		r, err := InspectRedis(t.Context(), o)
+		if err == nil {
+			err = r.Close()
+		}
+		return err
+	}
+	parsed, err := redis.ParseURL(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw := redis.NewClient(parsed)
+	defer raw.Close()
+	if err := inspect(); err != nil {
+		t.Errorf("an empty Redis: %v", err)
+	}
+	if keys := raw.Keys(t.Context(), o.Prefix+"*").Val(); len(keys) > 0 {
+		t.Errorf("it made %q", keys)
+	}
+	r, err := OpenRedis(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if keys := raw.Keys(t.Context(), o.Prefix+"*").Val(); len(keys) == 0 {
+		t.Error("a gateway makes no keys under this prefix: the look above proves nothing")
+	}
+	if err := inspect(); err != nil {
+		t.Errorf("a Redis in use: %v", err)
+	}
+	o.Partitions = 2
+	if err := inspect(); !errors.Is(err, ErrUnusableRedis) {
+		t.Errorf("other partitions: %v", err)
+	}
+}
