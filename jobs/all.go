@@ -50,7 +50,8 @@ type Deps struct {
 	Redis    liveStore   // a *store.Redis
 	Postgres ledgerStore // a *store.Postgres
 	Tracker  *Tracker    // the one that validation reports to
-	Keys     keyring     // a *tokens.Shared; nil where keys are not shared
+	Keys     keyLoader   // a *tokens.Shared or *tokens.Directory; nil where keys stay as they are
+	Rotation keyRotator  // a *tokens.Shared; nil where keys are not shared
 	TTL      time.Duration
 	Settings Settings
 	Metrics  prometheus.Registerer
@@ -104,9 +105,10 @@ func All(d Deps) ([]Job, error) {
 		table = append(table, Job{Name: "retention", Schedule: at.Partitions, Timeout: time.Minute, Run: retention.Run})
 	}
 	if d.Keys != nil {
-		table = append(table,
-			Job{Name: "load_keys", Schedule: at.Keys, Timeout: 10 * time.Second, Run: (&loadKeys{d.Keys}).Run},
-			Job{Name: "rotate_keys", Schedule: at.Keys, Timeout: 30 * time.Second, Run: (&rotateKeys{d.Keys}).Run})
+		table = append(table, Job{Name: "load_keys", Schedule: at.Keys, Timeout: 10 * time.Second, Run: (&loadKeys{d.Keys}).Run})
+	}
+	if d.Rotation != nil {
+		table = append(table, Job{Name: "rotate_keys", Schedule: at.Keys, Timeout: 30 * time.Second, Run: (&rotateKeys{d.Rotation}).Run})
 	}
 	return table, nil
 }

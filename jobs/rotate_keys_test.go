@@ -29,6 +29,14 @@ func TestKeyJobs(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	deps := w.deps(reg)
 	deps.Keys, deps.Settings.Keys = keys, "@every 30s"
+	files, err := All(deps) // keys in files are read, and rotated by hand
+	w.must(err)
+	if len(files) != len(without)+1 {
+		t.Errorf("%d jobs with keys in files, %d without", len(files), len(without))
+	}
+	reg = prometheus.NewRegistry() // All registers
+	deps = w.deps(reg)
+	deps.Keys, deps.Rotation, deps.Settings.Keys = keys, keys, "@every 30s"
 	table, err := All(deps)
 	w.must(err)
 	if len(table) != len(without)+2 {

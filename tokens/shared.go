@@ -187,7 +187,16 @@ func (s *Shared) open(ctx context.Context, k *session.SigningKey) (*Key, error) 
 	if key, ok := s.opened[k.ID]; ok {
 		return key, nil
 	}
-	material, err := s.opt.Sealer.Open(ctx, k.Sealed, keyContext(k.Algorithm, k.ID))
+	key, err := openKey(ctx, s.opt.Sealer, k)
+	if err != nil {
+		return nil, err
+	}
+	s.opened[k.ID] = key
+	return key, nil
+}
+
+func openKey(ctx context.Context, sealer Sealer, k *session.SigningKey) (*Key, error) {
+	material, err := sealer.Open(ctx, k.Sealed, keyContext(k.Algorithm, k.ID))
 	if err != nil {
 		return nil, fmt.Errorf("tokens: open key %s: %w", k.ID, err)
 	}
@@ -198,8 +207,13 @@ func (s *Shared) open(ctx context.Context, k *session.SigningKey) (*Key, error) 
 	if err != nil {
 		return nil, fmt.Errorf("tokens: open key %s: %w", k.ID, err)
 	}
-	s.opened[k.ID] = key
 	return key, nil
+}
+
+// CheckSealed says why a key can't be opened, or nil.
+func CheckSealed(ctx context.Context, sealer Sealer, k *session.SigningKey) error {
+	_, err := openKey(ctx, sealer, k)
+	return err
 }
 
 // keyContext binds a sealed key to its place: it opens as no other one.
@@ -219,19 +233,25 @@ const (
 	unknownTimeout = time.Second
 )
 
-// lookForUnknown loads the keys for a token whose key is not known. Whoever comes
-// while that is under way waits for it; and it begins once in unknownEvery.
+// lookForUnknown loads the keys for a token whose key is not known.
 func (s *Shared) lookForUnknown() {
-	u := &s.unknown
+	if err := s.unknown.look(s.Load); err != nil {
+		s.opt.Log.Warn("signing keys can't be read for a token of an unknown one", "err", err)
+	}
+}
+
+// look loads the keys. Whoever comes while that is under way waits for it; and it
+// begins once in unknownEvery. The error is for the one who did it.
+func (u *unknownKeys) look(load func(context.Context) error) error {
 	u.mu.Lock()
 	if looking := u.looking; looking != nil {
 		u.mu.Unlock()
 		<-looking
-		return
+		return nil
 	}
 	if !u.began.IsZero() && time.Since(u.began) < unknownEvery {
 		u.mu.Unlock()
-		return
+		return nil
 	}
 	u.began, u.looking = time.Now(), make(chan struct{})
 	u.mu.Unlock()
@@ -244,7 +264,5 @@ func (s *Shared) lookForUnknown() {
 	}()
 	ctx, cancel := context.WithTimeout(context.Background(), unknownTimeout)
 	defer cancel()
-	if err := s.Load(ctx); err != nil {
-		s.opt.Log.WarnContext(ctx, "signing keys can't be read for a token of an unknown one", "err", err)
-	}
+	return load(ctx)
 }

@@ -37,7 +37,8 @@ type gateway struct {
 
 	addr     string // where this gateway listens
 	keys     *tokens.Keyring
-	shared   *tokens.Shared // nil where keys are not shared
+	shared   *tokens.Shared    // nil where keys are not shared
+	keyFiles *tokens.Directory // nil where keys are not files
 	issuer   *tokens.Issuer
 	verifier *tokens.Verifier
 	logins   *login.Service
@@ -190,8 +191,11 @@ func (g *gateway) startJobs(down *stack) (err error) {
 		Metrics: g.reg,
 		Log:     g.log,
 	}
-	if g.shared != nil {
-		deps.Keys = g.shared
+	switch {
+	case g.shared != nil:
+		deps.Keys, deps.Rotation = g.shared, g.shared
+	case g.keyFiles != nil:
+		deps.Keys = g.keyFiles
 	}
 	table, err := jobs.All(deps)
 	if err != nil {

@@ -3,8 +3,10 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/sessiongate/sessiongate/internal/config"
@@ -15,20 +17,26 @@ import (
 
 // buildKeys reads the keys that are in the configuration.
 func (g *gateway) buildKeys() (err error) {
-	keys, err := configuredKeys(g.cfg.Tokens)
+	if t := g.cfg.Tokens; t.Keyring != "" {
+		if g.keyFiles, err = tokens.NewDirectory(t.Keyring, t.Algorithm, g.log); err == nil {
+			g.keys = g.keyFiles.Keyring()
+		}
+		return err
+	}
+	keys, err := ConfiguredKeys(g.cfg.Tokens)
 	if err != nil {
 		return err
 	}
 	if g.cfg.Tokens.Keys == config.KeysManaged {
 		return nil // shareKeys takes them
 	}
-	g.keys, err = tokens.NewKeyring(keys[0])
+	g.keys, err = tokens.NewKeyring(keys[0], keys[1:]...)
 	return err
 }
 
-// configuredKeys returns the keys of the configuration, that of the configured
+// ConfiguredKeys returns the keys of the configuration, that of the configured
 // algorithm first. Without managed keys there is only that, and it must be there.
-func configuredKeys(t config.Tokens) ([]*tokens.Key, error) {
+func ConfiguredKeys(t config.Tokens) ([]*tokens.Key, error) {
 	type source struct {
 		algorithm string
 		material  config.Secret
@@ -56,17 +64,21 @@ func configuredKeys(t config.Tokens) ([]*tokens.Key, error) {
 		}
 		keys = append(keys, key)
 	}
-	return keys, nil
+	others, err := tokens.ParseKeys([]byte(t.OtherKeys))
+	if err != nil {
+		return nil, fmt.Errorf("tokens.other_keys: %w", err)
+	}
+	return append(keys, others...), nil
 }
 
 // SharedKeys returns the keys that gateways with this configuration share. It has
 // read nothing yet.
 func SharedKeys(cfg config.Config, p *store.Postgres, r *store.Redis, now func() time.Time, log *slog.Logger) (*tokens.Shared, error) {
-	before, err := configuredKeys(cfg.Tokens)
+	before, err := ConfiguredKeys(cfg.Tokens)
 	if err != nil {
 		return nil, err
 	}
-	sealer, err := tokens.NewAESSealer([]byte(cfg.Tokens.SealingKey))
+	sealer, err := NewSealer(cfg.Tokens)
 	if err != nil {
 		return nil, err
 	}
@@ -82,6 +94,29 @@ func SharedKeys(cfg config.Config, p *store.Postgres, r *store.Redis, now func()
 		Now:    now,
 		Log:    log,
 	})
+}
+
+// NewSealer returns what seals, and what opens what was sealed before.
+func NewSealer(t config.Tokens) (tokens.Sealer, error) {
+	var sealers tokens.Sealers
+	if t.KMSURL != "" {
+		vault, err := tokens.NewVaultSealer(t.KMSURL, t.KMSKey, string(t.KMSToken))
+		if err != nil {
+			return nil, err
+		}
+		sealers = append(sealers, vault)
+	}
+	for _, secret := range append([]string{string(t.SealingKey)}, strings.Fields(string(t.OldSealing))...) {
+		if secret == "" && t.KMSURL != "" {
+			continue
+		}
+		sealer, err := tokens.NewAESSealer([]byte(secret))
+		if err != nil {
+			return nil, err
+		}
+		sealers = append(sealers, sealer)
+	}
+	return sealers, nil
 }
 
 func (g *gateway) shareKeys() (err error) {

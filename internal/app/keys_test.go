@@ -214,7 +214,7 @@ func TestConfiguredKeys(t *testing.T) {
 		{"both from before", config.Tokens{Keys: "managed", Algorithm: "RS256", Secret: secret, PrivateKey: private}, "[ES256 HS256]"},
 		{"both, the secret first", config.Tokens{Keys: "managed", Algorithm: "HS256", Secret: secret, PrivateKey: private}, "[HS256 ES256]"},
 	} {
-		keys, err := configuredKeys(tt.tokens)
+		keys, err := ConfiguredKeys(tt.tokens)
 		var got []string
 		for _, k := range keys {
 			got = append(got, k.Algorithm())

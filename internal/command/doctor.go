@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sessiongate/sessiongate/internal/config"
+	"github.com/sessiongate/sessiongate/store"
 )
 
 type doctorCommand struct {
@@ -131,7 +132,7 @@ func (e *examination) print(in *invocation) error {
 }
 
 func (e *examination) redis(ctx context.Context, cfg config.Config) {
-	r, err := openRedis(ctx, cfg)
+	r, err := store.InspectRedis(ctx, redisOptions(cfg)) // who examines changes nothing
 	if err != nil {
 		e.bad("redis", err, redisHint(err))
 		return
@@ -142,7 +143,7 @@ func (e *examination) redis(ctx context.Context, cfg config.Config) {
 		e.bad("redis", err, redisHint(err))
 		return
 	}
-	// OpenRedis has refused what can't work; so these two are good.
+	// InspectRedis has refused what can't work; so these two are good.
 	e.good("redis: version", info.Version)
 	e.good("redis: maxmemory-policy", info.MaxMemoryPolicy)
 	e.good("redis: partitions", fmt.Sprint(r.Partitions()))

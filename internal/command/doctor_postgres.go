@@ -46,6 +46,9 @@ func (e *examination) postgres(ctx context.Context, cfg config.Config) {
 	e.good("postgres: schema", "up to date")
 	e.partitions(ctx, db)
 	e.leftovers(ctx, db)
+	if cfg.Tokens.Keys == config.KeysManaged {
+		e.managedKeys(ctx, cfg, db)
+	}
 }
 
 // partitions looks for this month's and the next one's.

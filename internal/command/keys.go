@@ -14,6 +14,7 @@ type keysCommand struct {
 	Redis  keysRedisCommand  `cmd:"" default:"withargs" help:"Print the names of a user's keys in Redis. The word redis may be left out."`
 	List   keysListCommand   `cmd:"" help:"List the keys that tokens are signed with."`
 	Rotate keysRotateCommand `cmd:"" help:"Publish the next signing key, before it is due."`
+	Reseal keysResealCommand `cmd:"" help:"Seal the signing keys anew, so that old_sealing_keys are not needed any more."`
 	Retire keysRetireCommand `cmd:"" help:"End a signing key that somebody else has: its tokens are refused."`
 }
 
@@ -38,6 +39,7 @@ func (k keysRedisCommand) Run(in *invocation) error {
 		{"seen", keys.Seen, "hash: sid and when it was last used (ms)"},
 		{"events", keys.Events, "stream: audit events on their way to Postgres"},
 		{"activity", keys.Activity, "zset: last activity on its way to Postgres"},
+		{"feed", keys.Feed, "stream: endings, for GET /revocations"},
 	} {
 		fmt.Fprintf(w, "%s\t%s\t%s\n", row[0], row[1], row[2])
 	}

@@ -46,15 +46,34 @@ func listStatic(in *invocation) error {
 	if err != nil {
 		return err
 	}
-	material := cfg.Tokens.PrivateKey
-	if cfg.Tokens.Algorithm == config.HS256 {
-		material = cfg.Tokens.Secret
+	if cfg.Tokens.Keyring != "" {
+		return listKeyFiles(in, cfg.Tokens)
 	}
-	key, err := tokens.ParseKey(cfg.Tokens.Algorithm, []byte(material))
+	keys, err := app.ConfiguredKeys(cfg.Tokens)
 	if err != nil {
 		return err
 	}
-	return printKeys(in, []session.SigningKey{{ID: key.ID(), Algorithm: key.Algorithm()}}, time.Now())
+	rows := make([]session.SigningKey, len(keys))
+	for i, key := range keys {
+		rows[i] = session.SigningKey{ID: key.ID(), Algorithm: key.Algorithm()}
+		if i > 0 {
+			rows[i].SignsUntil = time.Unix(0, 0)
+		}
+	}
+	return printKeys(in, rows, time.Now())
+}
+
+func listKeyFiles(in *invocation, t config.Tokens) error {
+	keys, err := tokens.ReadKeyFiles(t.Keyring, t.Algorithm)
+	if err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(in.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "KID\tALGORITHM\tSTATE\tFILE")
+	for _, k := range keys {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", k.Key.ID(), k.Key.Algorithm(), k.State, k.File)
+	}
+	return w.Flush()
 }
 
 func printKeys(in *invocation, keys []session.SigningKey, now time.Time) error {
@@ -83,6 +102,19 @@ func (c keysRotateCommand) Run(ctx context.Context, in *invocation) error {
 		err := keys.Publish(ctx, c.Now)
 		if errors.Is(err, tokens.ErrNextIsPublished) {
 			return fmt.Errorf("%w; --now lets it sign at once", err)
+		}
+		return err
+	})
+}
+
+type keysResealCommand struct{}
+
+// Run may be repeated: each time everything is sealed with the first sealing key.
+func (keysResealCommand) Run(ctx context.Context, in *invocation) error {
+	return in.withSharedKeys(ctx, func(keys *tokens.Shared) error {
+		n, err := keys.Reseal(ctx)
+		if err == nil {
+			in.printf("%d keys are sealed anew.\n\n", n)
 		}
 		return err
 	})

@@ -77,14 +77,18 @@ func openPostgres(cfg config.Config) (*store.Postgres, error) {
 }
 
 func openRedis(ctx context.Context, cfg config.Config) (*store.Redis, error) {
-	return store.OpenRedis(ctx, store.RedisOptions{
+	return store.OpenRedis(ctx, redisOptions(cfg))
+}
+
+func redisOptions(cfg config.Config) store.RedisOptions {
+	return store.RedisOptions{
 		URL:        string(cfg.Redis.URL),
 		PoolSize:   2,
 		Timeout:    max(cfg.Redis.Timeout, patience),
 		Partitions: cfg.Redis.Partitions,
 		Instance:   "command",
 		ClaimIdle:  cfg.Jobs.ClaimIdle,
-	})
+	}
 }
 
 // patience is how long a person at a terminal waits for a Redis that the gateway

@@ -84,9 +84,15 @@ type Tokens struct {
 	Algorithm  string `koanf:"algorithm"`
 	Secret     Secret `koanf:"secret"`      // of HS256, used as it stands
 	PrivateKey Secret `koanf:"private_key"` // of the other algorithms: PKCS#8, PEM
+	OtherKeys  Secret `koanf:"other_keys"`  // verify and don't sign; see tokens.ParseKeys
+	Keyring    string `koanf:"keyring"`     // a directory, in place of the three above; see tokens.ReadKeyFiles
 
-	Keys         string        `koanf:"keys"`          // KeysStatic or KeysManaged
-	SealingKey   Secret        `koanf:"sealing_key"`   // of managed keys
+	Keys         string        `koanf:"keys"`             // KeysStatic or KeysManaged
+	SealingKey   Secret        `koanf:"sealing_key"`      // of managed keys
+	OldSealing   Secret        `koanf:"old_sealing_keys"` // that only open; separated by white space
+	KMSURL       string        `koanf:"kms_url"`          // Vault's transit engine seals; "": SealingKey does
+	KMSKey       string        `koanf:"kms_key"`          // the name of the key there
+	KMSToken     Secret        `koanf:"kms_token"`
 	RotateEvery  time.Duration `koanf:"rotate_every"`  // how long a managed key signs
 	PublishAhead time.Duration `koanf:"publish_ahead"` // before it signs
 	Reload       time.Duration `koanf:"reload"`        // whole seconds
@@ -221,6 +227,7 @@ func Default() Config {
 			Audience:     "sessiongate",
 			Leeway:       5 * time.Second,
 			CacheSize:    65536,
+			KMSKey:       "sessiongate",
 		},
 		Sessions: Sessions{
 			TTL:              30 * time.Minute,

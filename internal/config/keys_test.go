@@ -64,6 +64,15 @@ func TestManagedKeys(t *testing.T) {
 		{"published too late", []string{sealing, "TOKENS_PUBLISH_AHEAD=30s"}, "more than tokens.reload (30s)"},
 		{"rotated too fast", []string{sealing, "TOKENS_ROTATE_EVERY=119m"}, "at least twice tokens.publish_ahead (1h)"},
 		{"reload in parts of a second", []string{sealing, "TOKENS_RELOAD=1500ms"}, "whole seconds"},
+		{"a short sealing key from before", []string{sealing, "TOKENS_OLD_SEALING_KEYS=Qr5Tx1Vb8Nm2Lp6Hd4Gs0Fa0Jk3u7Qw9eYc short"}, "tokens.old_sealing_keys"},
+		{"further keys", []string{sealing, "TOKENS_OTHER_KEYS=" + privateKey(t)}, "tokens.other_keys"},
+		{"a directory", []string{sealing, "TOKENS_KEYRING=/keys"}, "tokens.keys is managed"},
+		{"a service in its place", []string{"TOKENS_KMS_URL=https://vault:8200/v1/transit", "TOKENS_KMS_TOKEN=t"}, ""},
+		{"a service on this machine", []string{"TOKENS_KMS_URL=http://127.0.0.1:8200/v1/transit", "TOKENS_KMS_TOKEN=t"}, ""},
+		{"a service without TLS", []string{"TOKENS_KMS_URL=http://vault:8200/v1/transit", "TOKENS_KMS_TOKEN=t"}, "tokens.kms_url"},
+		{"a service with a password", []string{"TOKENS_KMS_URL=https://u:p@vault/v1/transit", "TOKENS_KMS_TOKEN=t"}, "tokens.kms_url"},
+		{"a service without a token", []string{"TOKENS_KMS_URL=https://vault/v1/transit"}, "tokens.kms_token"},
+		{"a service and a bad name", []string{"TOKENS_KMS_URL=https://vault/v1/transit", "TOKENS_KMS_TOKEN=t", "TOKENS_KMS_KEY=a/b"}, "tokens.kms_key"},
 		{"reload all the time", []string{sealing, "TOKENS_RELOAD=0s"}, "1s to 1h"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -100,5 +109,35 @@ func TestBaseURL(t *testing.T) {
 		if got := c.BaseURL(); got != tt.want {
 			t.Errorf("%+v: %q", tt, got)
 		}
+	}
+}
+
+func TestKeyring(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name    string
+		environ []string
+		want    string // part of the error; "" for none
+	}{
+		{"and nothing else", []string{"TOKENS_KEYRING=/keys"}, ""},
+		{"a relative path", []string{"TOKENS_KEYRING=keys"}, "the absolute path"},
+		{"beside a key", []string{"TOKENS_KEYRING=/keys", "TOKENS_PRIVATE_KEY=" + privateKey(t)}, "tokens.private_key"},
+		{"beside a secret", []string{"TOKENS_KEYRING=/keys", "TOKENS_SECRET=" + goodSecret}, "tokens.secret"},
+		{"beside further keys", []string{"TOKENS_KEYRING=/keys", "TOKENS_OTHER_KEYS=" + privateKey(t)}, "tokens.other_keys"},
+		{"reload all the time", []string{"TOKENS_KEYRING=/keys", "TOKENS_RELOAD=0s"}, "1s to 1h"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			environ := slices.DeleteFunc(complete("SESSIONGATE_TOKENS_ALGORITHM=EdDSA"), func(v string) bool {
+				return strings.Contains(v, "TOKENS_SECRET=")
+			})
+			for _, v := range tt.environ {
+				environ = append(environ, "SESSIONGATE_"+v)
+			}
+			_, err := Load(reference, environ)
+			if (tt.want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("error %v, want %q", err, tt.want)
+			}
+		})
 	}
 }

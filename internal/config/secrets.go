@@ -8,6 +8,9 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"encoding/pem"
+	"net"
+	"net/url"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -39,6 +42,10 @@ func (v *validator) tokens(t Tokens) {
 // keys from before, which need not be there.
 func (v *validator) keys(t Tokens) {
 	managed := t.Keys == KeysManaged
+	if t.Keyring != "" {
+		v.keyring(t)
+		return
+	}
 	if t.Algorithm == HS256 && !managed || managed && t.Secret != "" {
 		v.secret("tokens.secret", t.Secret, "")
 	}
@@ -52,13 +59,57 @@ func (v *validator) keys(t Tokens) {
 	if !managed {
 		return
 	}
-	v.secret("tokens.sealing_key", t.SealingKey, t.Secret)
-	v.duration("tokens.reload", t.Reload, time.Second, time.Hour)
-	v.check(t.Reload%time.Second == 0, "tokens.reload", t.Reload, "whole seconds")
+	v.checkHidden(t.OtherKeys == "", "tokens.other_keys", "nothing, since tokens.keys is %s", t.Keys)
+	v.sealing(t)
+	v.reload(t)
 	v.check(t.PublishAhead > t.Reload && t.PublishAhead <= 30*24*time.Hour, "tokens.publish_ahead", t.PublishAhead,
 		"more than tokens.reload (%s), so that every gateway knows a key before it signs, up to 720h", durationText(t.Reload))
 	v.check(t.RotateEvery >= 2*t.PublishAhead && t.RotateEvery <= 5*365*24*time.Hour, "tokens.rotate_every", t.RotateEvery,
 		"at least twice tokens.publish_ahead (%s), up to 43800h", durationText(t.PublishAhead))
+}
+
+// sealing checks what managed keys are sealed with.
+func (v *validator) sealing(t Tokens) {
+	if t.KMSURL == "" || t.SealingKey != "" {
+		v.secret("tokens.sealing_key", t.SealingKey, t.Secret)
+	}
+	for old := range strings.FieldsSeq(string(t.OldSealing)) {
+		v.secret("tokens.old_sealing_keys", Secret(old), t.Secret)
+	}
+	if t.KMSURL == "" {
+		return
+	}
+	u, err := url.Parse(t.KMSURL)
+	good := err == nil && u.Host != "" && u.User == nil && u.RawQuery == "" && u.Fragment == "" &&
+		(u.Scheme == "https" || u.Scheme == "http" && isLoopback(u.Hostname()))
+	v.checkHidden(good, "tokens.kms_url", "a URL such as https://vault.example.com:8200/v1/transit (http only on this machine)")
+	v.check(t.KMSKey != "" && url.PathEscape(t.KMSKey) == t.KMSKey && strings.Trim(t.KMSKey, ".") != "", "tokens.kms_key", t.KMSKey,
+		"the name of a key in the transit engine")
+	v.checkHidden(t.KMSToken != "" && !strings.ContainsFunc(string(t.KMSToken), unicode.IsControl), "tokens.kms_token",
+		"a token that may encrypt and decrypt with tokens.kms_key")
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// keyring checks what may be set beside a directory of keys: nothing that could
+// mean another key signs. What is in the directory is looked at when it is read.
+func (v *validator) keyring(t Tokens) {
+	v.check(t.Keys == KeysStatic, "tokens.keyring", t.Keyring, "nothing, since tokens.keys is %s", t.Keys)
+	v.check(filepath.IsAbs(t.Keyring), "tokens.keyring", t.Keyring, "the absolute path of a directory")
+	for key, s := range map[string]Secret{
+		"tokens.secret": t.Secret, "tokens.private_key": t.PrivateKey, "tokens.other_keys": t.OtherKeys,
+	} {
+		v.checkHidden(s == "", key, "nothing, since tokens.keyring has the keys")
+	}
+	v.reload(t)
+}
+
+func (v *validator) reload(t Tokens) {
+	v.duration("tokens.reload", t.Reload, time.Second, time.Hour)
+	v.check(t.Reload%time.Second == 0, "tokens.reload", t.Reload, "whole seconds")
 }
 
 // privateKeys says what the private key of an algorithm has to be.
