@@ -23,6 +23,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/health"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 
@@ -47,7 +49,8 @@ type Options struct {
 
 // Server is the listener's side. Make it with New.
 type Server struct {
-	grpc *grpc.Server
+	grpc   *grpc.Server
+	health *health.Server
 }
 
 // maxStreams bounds the questions of one connection that are under way at once.
@@ -77,7 +80,13 @@ func New(o Options) (*Server, error) {
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 	)
 	authv3.RegisterAuthorizationServer(s, a)
-	return &Server{s}, nil
+	// For Envoy's active health checks and Kubernetes' gRPC probes: of the server as a
+	// whole (""), and of the service by its name. Whether Redis answers is /readyz's to
+	// say; here a question that Redis can't answer gets its 503.
+	h := health.NewServer()
+	h.SetServingStatus(authv3.Authorization_ServiceDesc.ServiceName, healthv1.HealthCheckResponse_SERVING)
+	healthv1.RegisterHealthServer(s, healthChecks{checks: h})
+	return &Server{s, h}, nil
 }
 
 // Serve answers on ln, which it closes, until Shutdown. It returns nil then.
@@ -86,6 +95,7 @@ func (s *Server) Serve(ln net.Listener) error { return s.grpc.Serve(ln) }
 // Shutdown waits for questions under way, and cuts off what is left of them when
 // ctx is done.
 func (s *Server) Shutdown(ctx context.Context) error {
+	s.health.Shutdown() // not serving any more
 	done := make(chan struct{})
 	go func() {
 		s.grpc.GracefulStop()
@@ -99,6 +109,17 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		<-done
 		return context.Cause(ctx)
 	}
+}
+
+// healthChecks is grpc.health.v1 without Watch: the streams of those who watch would
+// keep Shutdown waiting. Clients take an unimplemented Watch for no news.
+type healthChecks struct {
+	healthv1.UnimplementedHealthServer
+	checks *health.Server
+}
+
+func (h healthChecks) Check(ctx context.Context, r *healthv1.HealthCheckRequest) (*healthv1.HealthCheckResponse, error) {
+	return h.checks.Check(ctx, r)
 }
 
 // authorization implements envoy.service.auth.v3.Authorization.

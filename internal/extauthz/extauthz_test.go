@@ -37,6 +37,7 @@ type world struct {
 	issuer   *tokens.Issuer
 	server   *extauthz.Server
 	reg      *prometheus.Registry
+	conn     *grpc.ClientConn
 	envoy    authv3.AuthorizationClient
 	served   chan error
 	accepted int
@@ -100,7 +101,7 @@ func (w *world) serve(o extauthz.Options) {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { _ = conn.Close() })
-	w.envoy = authv3.NewAuthorizationClient(conn)
+	w.conn, w.envoy = conn, authv3.NewAuthorizationClient(conn)
 }
 
 func (w *world) open(user string, roles ...string) (string, session.Session) {
