@@ -63,13 +63,18 @@ gateways: deps-test ## Put the recipes of deploy/gateways through the matrix, an
 		{ go test -count=1 ./e2e/gateways -matrix "$$matrix"; code=$$?; cat "$$matrix"; exit $$code; }
 
 .PHONY: bench
-bench: deps build ## Measure the hot paths beside a bare gin handler (needs wrk), and the memory of a session
+bench: build ## Measure the hot paths beside a bare gin handler, and the memory of a session
+	@scripts/deps.sh bench
 	cd bench && go build -o ../bin/bench . && ../bin/bench run -binary ../bin/sessiongate && ../bin/bench memory
 
 .PHONY: lint
 lint: ## Everything that reads the code without running it
 	go vet ./...
 	$(TOOL) staticcheck ./...
+	@set -e; for module in bench e2e/foreign; do \
+		echo "$$module"; \
+		(cd $$module && go vet ./... && go tool -modfile=$(CURDIR)/tools/go.mod staticcheck ./... && go fix -diff ./... && go mod tidy -diff); \
+	done
 	@files=$$($(TOOL) gofumpt -l .) && { test -z "$$files" || { echo "not formatted (make fmt):"; echo "$$files"; exit 1; } >&2; }
 	go fix -diff ./...
 	go mod tidy -diff

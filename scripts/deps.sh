@@ -4,19 +4,22 @@
 # compiler, which the race detector needs. `deps.sh gateways` adds those that the
 # tests of deploy/gateways start: nginx, Caddy, HAProxy, Apache; `deps.sh node`
 # Node.js and npm, for the foreign libraries that the tests try (e2e/foreign);
-# `deps.sh chromium` a browser, for the client libraries (clients). It starts no service of the system and leaves none that would start at the next
+# `deps.sh chromium` a browser, for the client libraries (clients); `deps.sh bench`
+# wrk, which `make bench` loads the gateway with. It starts no service of the system
+# and leaves none that would start at the next
 # boot. With everything there it does nothing, quickly.
 #
 # Debian and Ubuntu: apt-get, as root or through sudo. macOS: Homebrew, without the
 # gateways, whose modules it does not have; e2e/gateways is for Linux.
 set -eu
 
-gateways=no node=no chromium=no
+gateways=no node=no chromium=no bench=no
 for more in "$@"; do
 	case $more in
 	gateways) [ "$(uname -s)" = Darwin ] || gateways=yes ;;
 	node) node=yes ;;
 	chromium) chromium=yes ;;
+	bench) bench=yes ;;
 	esac
 done
 
@@ -68,6 +71,7 @@ missing() {
 	have_cc || echo compiler
 	[ "$node" = no ] || have_node || echo node
 	[ "$chromium" = no ] || have_chromium || echo chromium
+	[ "$bench" = no ] || have wrk || echo wrk
 	[ "$gateways" = yes ] || return 0
 	have_nginx || echo nginx
 	have_gateway caddy || echo caddy
@@ -161,6 +165,7 @@ install_apt() {
 		nginx) install_service $nginx ;;
 		caddy) install_service caddy ;;
 		haproxy) install_service haproxy ;;
+		wrk) apt install wrk ;;
 		apache) apt install $apache ;;
 		esac
 	done
@@ -178,6 +183,7 @@ install_brew() {
 		compiler) fail 'install the command line tools first: xcode-select --install' ;;
 		node) brew install node ;;
 		chromium) brew install --cask chromium ;;
+		wrk) brew install wrk ;;
 		esac
 	done
 }
