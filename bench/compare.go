@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/base64"
@@ -10,236 +9,19 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
-
-	"github.com/sessiongate/sessiongate/internal/devstack"
 )
 
 // The client that the bench uses of the gateway it starts.
 const clientID, clientSecret = "bench", "bench-client-secret-0123456789abcdef"
 
-// compare loads the bare handler and the gateway's hot paths in turn, as often as
-// there are rounds, and prints the median of each with its ratio to the bare
-// handler of the same round.
-func compare(ctx context.Context, binary string, rounds int, d time.Duration) error {
-	dir, err := os.MkdirTemp("", "sessiongate-bench-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	if err := os.Chmod(dir, 0o755); err != nil {
-		return err
-	}
-	if binary, err = filepath.Abs(binary); err != nil { // the gateway runs in a directory of its own
-		return err
-	}
-	stack, err := start(ctx, dir, binary)
-	if err != nil {
-		return err
-	}
-	defer stack.stop()
-	targets, err := stack.targets(dir)
-	if err != nil {
-		return err
-	}
-	for _, connections := range []int{64, 4} {
-		if err := table(ctx, targets, connections, rounds, d); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func table(ctx context.Context, targets []target, connections, rounds int, d time.Duration) error {
-	rates := make([][]float64, len(targets))
-	ratios := make([][]float64, len(targets))
-	p50s, p99s := make([][]time.Duration, len(targets)), make([][]time.Duration, len(targets))
-	for range rounds {
-		for i, t := range targets {
-			r, err := measure(ctx, t, connections, d)
-			if err != nil {
-				return err
-			}
-			if r.failed > 0 {
-				return fmt.Errorf("%s: %d requests failed", t.name, r.failed)
-			}
-			rates[i] = append(rates[i], r.perSecond)
-			p50s[i], p99s[i] = append(p50s[i], r.p50), append(p99s[i], r.p99)
-			ratios[i] = append(ratios[i], r.perSecond/rates[0][len(rates[0])-1])
-		}
-	}
-	fmt.Printf("\n%d connections, %d rounds of %v, medians\n\n", connections, rounds, d)
-	fmt.Println("| target | req/s | of bare gin | lowest to highest | p50 | p99 |\n| --- | --- | --- | --- | --- | --- |")
-	for i, t := range targets {
-		fmt.Printf("| %s | %.0f | %.2f | %s | %v | %v |\n", t.name, median(rates[i]), median(ratios[i]),
-			spread(ratios[i]), median(p50s[i]), median(p99s[i]))
-	}
-	return nil
-}
-
-func spread(values []float64) string {
-	low, high := values[0], values[0]
-	for _, v := range values {
-		low, high = min(low, v), max(high, v)
-	}
-	return fmt.Sprintf("%.2f to %.2f", low, high)
-}
-
-// stack is what compare measures, and what it needs for that.
-type stack struct {
-	redis    *devstack.Redis
-	postgres *devstack.Postgres
-	children []*exec.Cmd
-	gateway  string // URL
-	bare     string // URL
-}
-
-func (s *stack) stop() {
-	for _, c := range s.children {
-		_ = c.Process.Signal(syscall.SIGTERM)
-		_ = c.Wait()
-	}
-	if s.postgres != nil {
-		_ = s.postgres.Stop()
-	}
-	if s.redis != nil {
-		_ = s.redis.Stop()
-	}
-}
-
-func start(ctx context.Context, dir, binary string) (_ *stack, err error) {
-	s := &stack{}
-	defer func() {
-		if err != nil {
-			s.stop()
-		}
-	}()
-	if s.redis, err = devstack.StartRedis(ctx, devstack.RedisOptions{Dir: filepath.Join(dir, "redis")}); err != nil {
-		return nil, err
-	}
-	if s.postgres, err = devstack.StartPostgres(ctx, devstack.PostgresOptions{Dir: filepath.Join(dir, "postgres")}); err != nil {
-		return nil, err
-	}
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	bare := exec.CommandContext(ctx, self, "gin")
-	bare.Stderr = os.Stderr
-	out, err := bare.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := bare.Start(); err != nil {
-		return nil, err
-	}
-	s.children = append(s.children, bare)
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		return nil, fmt.Errorf("the bare handler did not start: %w", err)
-	}
-	s.bare = "http://" + strings.TrimSpace(line)
-	return s, s.startGateway(ctx, dir, binary)
-}
-
-func (s *stack) startGateway(ctx context.Context, dir, binary string) error {
-	port, err := freePort()
-	if err != nil {
-		return err
-	}
-	addr := "127.0.0.1:" + strconv.Itoa(port)
-	key, err := signingKey()
-	if err != nil {
-		return err
-	}
-	log, err := os.Create(filepath.Join(dir, "gateway.log"))
-	if err != nil {
-		return err
-	}
-	cmd := exec.CommandContext(ctx, binary, "serve")
-	cmd.Dir = dir
-	cmd.Stdout, cmd.Stderr = log, log
-	cmd.Env = append(os.Environ(),
-		"SESSIONGATE_HTTP_ADDR="+addr,
-		"SESSIONGATE_REDIS_URL="+s.redis.URL(),
-		"SESSIONGATE_DATABASE_URL="+s.postgres.URL(),
-		"SESSIONGATE_TOKENS_ALGORITHM=EdDSA",
-		"SESSIONGATE_TOKENS_PRIVATE_KEY="+key,
-		"SESSIONGATE_AUDIT_FINGERPRINT_KEY="+randomText(),
-		"SESSIONGATE_CLIENTS="+clients(),
-	)
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	s.children = append(s.children, cmd)
-	s.gateway = "http://" + addr
-	return s.ready(ctx, log.Name())
-}
-
-// ready waits until the gateway is.
-func (s *stack) ready(ctx context.Context, log string) error {
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
-	defer cancel()
-	again := time.NewTicker(50 * time.Millisecond)
-	defer again.Stop()
-	for {
-		resp, err := http.Get(s.gateway + "/readyz")
-		if err == nil {
-			_ = resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				return nil
-			}
-		}
-		select {
-		case <-again.C:
-		case <-ctx.Done():
-			text, _ := os.ReadFile(log)
-			return fmt.Errorf("the gateway is not ready: %s", text)
-		}
-	}
-}
-
 // measured is how many sessions the load is spread over, five a user.
 const measured = 1000
 
-func (s *stack) targets(dir string) ([]target, error) {
-	tokens := make([]string, measured)
-	for i := range tokens {
-		var err error
-		if tokens[i], err = s.signIn("u" + strconv.Itoa(i/5)); err != nil {
-			return nil, err
-		}
-	}
-	form := map[string]string{"Content-Type": "application/x-www-form-urlencoded", "Authorization": basic()}
-	bodies := make([]string, len(tokens))
-	for i, token := range tokens {
-		bodies[i] = "token=" + token
-	}
-	targets := []target{
-		{"bare gin POST", s.bare, "bare"},
-		{"POST /oauth2/introspect", s.gateway, "introspect"},
-		{"GET /sessions/status", s.gateway, "status"},
-	}
-	var err error
-	if targets[0].requests, err = requestsFile(dir, "bare", "POST", "/", form, bodies); err != nil {
-		return nil, err
-	}
-	if targets[1].requests, err = requestsFile(dir, "introspect", "POST", "/oauth2/introspect", form, bodies); err != nil {
-		return nil, err
-	}
-	bearer := map[string]string{"Authorization": "Bearer " + tokens[0]}
-	targets[2].requests, err = requestsFile(dir, "status", "GET", "/sessions/status", bearer, []string{""})
-	return targets, err
-}
-
 // signIn opens a session as a trusted backend does and returns its token.
-func (s *stack) signIn(user string) (string, error) {
+func (g server) signIn(user string) (string, error) {
 	body, err := json.Marshal(map[string]any{
 		"user_id": user, "device_info": "bench", "ip_address": "203.0.113.7", "user_agent": agents[0],
 		"scope": "read write", "amr": []string{"pwd"},
@@ -247,7 +29,7 @@ func (s *stack) signIn(user string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	req, err := http.NewRequest(http.MethodPost, s.gateway+"/sessions", bytes.NewReader(body))
+	req, err := http.NewRequest(http.MethodPost, g.url+"/sessions", bytes.NewReader(body))
 	if err != nil {
 		return "", err
 	}
@@ -274,6 +56,153 @@ func (s *stack) signIn(user string) (string, error) {
 	return answer.Token, nil
 }
 
+func (g server) signInAll(n int) ([]string, error) {
+	tokens := make([]string, n)
+	for i := range tokens {
+		var err error
+		if tokens[i], err = g.signIn("u" + strconv.Itoa(i/5)); err != nil {
+			return nil, err
+		}
+	}
+	return tokens, nil
+}
+
 func basic() string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(clientID+":"+clientSecret))
+}
+
+// row is what is known of a target after all rounds at one number of connections.
+type row struct {
+	rates, ratios []float64
+	p50s, p99s    []time.Duration
+	tails         []float64 // p99 as a multiple of the first target's
+}
+
+// table loads the targets in turn, as often as there are rounds; ratios are to the
+// first target of the same round.
+func table(ctx context.Context, targets []target, connections, rounds int, d time.Duration) ([]row, error) {
+	rows := make([]row, len(targets))
+	for range rounds {
+		var first result
+		for i, t := range targets {
+			r, err := measure(ctx, t, connections, d)
+			if err != nil {
+				return nil, err
+			}
+			if r.failed > 0 {
+				return nil, fmt.Errorf("%s: %d requests failed", t.name, r.failed)
+			}
+			if i == 0 {
+				first = r
+			}
+			rows[i].rates = append(rows[i].rates, r.perSecond)
+			rows[i].p50s, rows[i].p99s = append(rows[i].p50s, r.p50), append(rows[i].p99s, r.p99)
+			rows[i].ratios = append(rows[i].ratios, r.perSecond/first.perSecond)
+			rows[i].tails = append(rows[i].tails, float64(r.p99)/float64(first.p99))
+		}
+	}
+	return rows, nil
+}
+
+// write writes the table as Markdown.
+func write(to io.Writer, title string, targets []target, rows []row) {
+	fmt.Fprintf(to, "\n%s\n\n| target | req/s | of the first | lowest to highest | p50 | p99 | p99 of the first's |\n"+
+		"| --- | --- | --- | --- | --- | --- | --- |\n", title)
+	for i, t := range targets {
+		r := &rows[i]
+		fmt.Fprintf(to, "| %s | %.0f | %.2f | %s | %v | %v | %.2f |\n", t.name, median(r.rates), median(r.ratios),
+			spread(r.ratios), median(r.p50s), median(r.p99s), median(r.tails))
+	}
+}
+
+func spread(values []float64) string {
+	low, high := values[0], values[0]
+	for _, v := range values {
+		low, high = min(low, v), max(high, v)
+	}
+	return fmt.Sprintf("%.2f to %.2f", low, high)
+}
+
+// quick compares the gateways of several binaries on the hot paths: before and
+// after a change.
+func quick(ctx context.Context, binaries, paths string, rounds int, d time.Duration, conns string) error {
+	s, err := newStack(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.stop()
+	bare, err := s.handler(ctx, "gin")
+	if err != nil {
+		return err
+	}
+	var tokens []string
+	targets := []target{{name: "bare gin", url: bare.url}}
+	for _, binary := range strings.Split(binaries, ",") {
+		path, env, _ := strings.Cut(binary, "@")
+		var extra []string
+		if env != "" {
+			extra = strings.Split(env, "@")
+		}
+		for i := range extra {
+			extra[i] = strings.ReplaceAll(extra[i], "SOCKET", s.redis.Socket())
+		}
+		g, err := s.gateway(ctx, path, extra...)
+		if err != nil {
+			return err
+		}
+		if tokens == nil {
+			if tokens, err = g.signInAll(measured); err != nil {
+				return err
+			}
+			if targets[0].requests, err = s.introspections("bare", "/", tokens); err != nil {
+				return err
+			}
+		}
+		for _, p := range strings.Split(paths, ",") {
+			t := target{name: binary + " " + p, url: g.url}
+			if p == "introspect" {
+				t.requests, err = s.introspections("introspect", "/oauth2/introspect", tokens)
+			} else {
+				t.requests, err = s.bearers(p, map[string]string{"status": "/sessions/status", "forward": "/forward-auth"}[p], tokens)
+			}
+			if err != nil {
+				return err
+			}
+			targets = append(targets, t)
+		}
+	}
+	for _, c := range strings.Split(conns, ",") {
+		n, err := strconv.Atoi(c)
+		if err != nil {
+			return err
+		}
+		rows, err := table(ctx, targets, n, rounds, d)
+		if err != nil {
+			return err
+		}
+		var out bytes.Buffer
+		write(&out, fmt.Sprintf("%d connections, %d rounds of %v, medians", n, rounds, d), targets, rows)
+		fmt.Print(out.String())
+	}
+	return nil
+}
+
+// introspections writes the requests that ask about each token in a form.
+func (s *stack) introspections(name, path string, tokens []string) (string, error) {
+	lines := make([]string, len(tokens))
+	for i, token := range tokens {
+		lines[i] = "token=" + token
+	}
+	return requestsFile(s.dir, name, http.MethodPost, path, map[string]string{
+		"Content-Type": "application/x-www-form-urlencoded", "Authorization": basic(),
+	}, "body", lines)
+}
+
+// bearers writes the requests that present each token.
+func (s *stack) bearers(name, path string, tokens []string) (string, error) {
+	lines := make([]string, len(tokens))
+	for i, token := range tokens {
+		lines[i] = "Bearer " + token
+	}
+	return requestsFile(s.dir, name, http.MethodGet, path, nil, "Authorization", lines)
 }

@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	_ "embed"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -27,10 +29,16 @@ type result struct {
 	failed    int // other than 2xx, and socket errors
 }
 
+//go:embed wrk.lua
+var script []byte
+
+// scriptFile is where newStack puts the script, beside the requests.
+const scriptFile = "wrk.lua"
+
 // measure loads the target for the duration over the given connections.
 func measure(ctx context.Context, t target, connections int, d time.Duration) (result, error) {
 	cmd := exec.CommandContext(ctx, "wrk", "-t1", "-c"+strconv.Itoa(connections), "-d"+d.String(), "--latency",
-		"-s", "wrk.lua", t.url)
+		"-s", filepath.Join(filepath.Dir(t.requests), scriptFile), t.url)
 	cmd.Env = append(os.Environ(), "BENCH_REQUESTS="+t.requests)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -76,16 +84,19 @@ func parse(out string) (r result, err error) {
 	return r, nil
 }
 
-// requestsFile writes what wrk.lua sends: the same head with each of the bodies.
-func requestsFile(dir, name, method, path string, headers map[string]string, bodies []string) (string, error) {
+// requestsFile writes what wrk.lua sends: the same head with each of the values,
+// for the header named by what or for the body.
+func requestsFile(
+	dir, name, method, path string, headers map[string]string, what string, values []string,
+) (string, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s\n", method, path)
 	for k, v := range headers {
 		fmt.Fprintf(&b, "%s: %s\n", k, v)
 	}
-	b.WriteString("\n")
-	for _, body := range bodies {
-		b.WriteString(body + "\n")
+	b.WriteString("\n" + what + "\n")
+	for _, v := range values {
+		b.WriteString(v + "\n")
 	}
 	file := dir + "/" + name
 	return file, os.WriteFile(file, []byte(b.String()), 0o600)

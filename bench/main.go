@@ -36,21 +36,26 @@ func run(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	var (
 		binary   = flags.String("binary", "../bin/sessiongate", "the gateway to measure")
+		binaries = flags.String("binaries", "", "gateways to compare, comma-separated")
+		paths    = flags.String("paths", "introspect,forward,status", "what to compare them on")
+		conns    = flags.String("connections", "64,4", "over how many connections")
 		rounds   = flags.Int("rounds", 5, "how often each target is measured, in turn")
 		duration = flags.Duration("duration", 4*time.Second, "of one measurement")
-		addr     = flags.String("addr", "127.0.0.1:0", "where the bare handler listens")
+		addr     = flags.String("addr", "127.0.0.1:0", "where the handler listens")
+		kind     = flags.String("kind", "gin", "of handler")
 		sessions = flags.Int("sessions", 200_000, "to measure the memory of")
 	)
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
 	}
+	_ = binary
 	switch args[0] {
-	case "run":
-		return compare(ctx, *binary, *rounds, *duration)
+	case "quick":
+		return quick(ctx, *binaries, *paths, *rounds, *duration, *conns)
 	case "memory":
 		return memory(ctx, *sessions)
-	case "gin":
-		return serveBare(*addr)
+	case "serve":
+		return serve(ctx, *kind, *addr)
 	}
-	return fmt.Errorf("unknown command %q, want run, memory or gin", args[0])
+	return fmt.Errorf("unknown command %q, want run, quick, memory or serve", args[0])
 }

@@ -58,9 +58,12 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger, ready func(ne
 	down.push("http server", func(ctx context.Context) error { return shutdown(ctx, srv) })
 	// The server waits for all answers, and some of them wait for something to happen.
 	down.push("streams", func(context.Context) error { g.end(); return nil })
-	failed := make(chan error, 2) // one for each server: none waits for a reader
+	failed := make(chan error, 3) // one for each server: none waits for a reader
 	go func() { failed <- srv.Serve(ln) }()
 	if err := g.serveEnvoy(ctx, &down, failed); err != nil {
+		return fmt.Errorf("app: %w", err)
+	}
+	if err := g.servePprof(ctx, &down, failed); err != nil {
 		return fmt.Errorf("app: %w", err)
 	}
 	log.InfoContext(ctx, "listening", "addr", ln.Addr().String())

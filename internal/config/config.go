@@ -32,6 +32,7 @@ type Config struct {
 	Feed        Feed        `koanf:"feed"`
 	ForwardAuth ForwardAuth `koanf:"forward_auth"`
 	Jobs        Jobs        `koanf:"jobs"`
+	Admin       Admin       `koanf:"admin"`
 	Log         Log         `koanf:"log"`
 }
 
@@ -192,6 +193,11 @@ type Jobs struct {
 	Partitions          string        `koanf:"partitions"`
 	Retention           time.Duration `koanf:"retention"` // 0: kept for ever
 	ClaimIdle           time.Duration `koanf:"claim_idle"`
+}
+
+// Admin is what only the operators of this machine may reach.
+type Admin struct {
+	PprofAddr string `koanf:"pprof_addr"` // of net/http/pprof; "": off
 }
 
 // Log is the gateway's own log.

@@ -25,6 +25,7 @@ func (c Config) Validate() error {
 	v.feed(c.Feed)
 	v.forwardAuth(c.ForwardAuth)
 	v.jobs(c.Jobs)
+	v.admin(c.Admin)
 	v.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	v.oneOf("log.format", c.Log.Format, "json", "text")
 	if len(v.problems) == 0 {
@@ -103,6 +104,16 @@ func (c Config) BaseURL() string {
 		return base
 	}
 	return ""
+}
+
+// admin keeps profiles on this machine: they show what is in memory.
+func (v *validator) admin(a Admin) {
+	if a.PprofAddr == "" {
+		return
+	}
+	addr, err := netip.ParseAddrPort(a.PprofAddr)
+	v.check(err == nil && addr.Addr().IsLoopback(), "admin.pprof_addr", a.PprofAddr,
+		"nothing, or a loopback address such as 127.0.0.1:6060: profiles are for nobody else")
 }
 
 // address checks host:port, and that a development gateway stays on this machine.

@@ -20,6 +20,7 @@ type RedisOptions struct {
 	Dir       string // made if missing
 	Throwaway bool   // no persistence at all: for tests
 	Databases int    // 0: Redis's own 16
+	Socket    bool   // listen on a unix socket as well; Dir's path must be short then
 }
 
 // Redis is a private redis-server: loopback only, append-only file synced every
@@ -64,6 +65,9 @@ func (r *Redis) URL() string { return r.URLFor(0) }
 // URLFor is the URL of one of the numbered databases.
 func (r *Redis) URLFor(db int) string { return fmt.Sprintf("redis://%s/%d", r.Addr(), db) }
 
+// Socket is where it listens if RedisOptions.Socket asked for it.
+func (r *Redis) Socket() string { return filepath.Join(r.data(), "redis.sock") }
+
 func (r *Redis) args(o RedisOptions, port int) []string {
 	args := []string{
 		"--bind", "127.0.0.1",
@@ -73,6 +77,9 @@ func (r *Redis) args(o RedisOptions, port int) []string {
 		"--daemonize", "no",
 		"--maxmemory-policy", "noeviction",
 		"--save", "", // the append-only file alone, or nothing
+	}
+	if o.Socket {
+		args = append(args, "--unixsocket", r.Socket())
 	}
 	if o.Databases > 0 {
 		args = append(args, "--databases", strconv.Itoa(o.Databases))
