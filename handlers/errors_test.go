@@ -31,6 +31,10 @@ func (f failing) Create(context.Context, session.Session, session.Event) (sessio
 	return session.Session{}, 0, f.err
 }
 
+func (f failing) Check(context.Context, session.Token) (session.Session, error) {
+	return session.Session{}, f.err
+}
+
 func (f failing) Get(context.Context, string, session.ID) (session.Session, error) {
 	return session.Session{}, f.err
 }
@@ -101,7 +105,7 @@ func engineOn(t *testing.T, err error, change func(*API)) *gin.Engine {
 	api := &API{
 		Login:      Login{Service: f, Origin: origin, Grant: grant},
 		Backend:    Backend{Sessions: f, Client: func(context.Context) string { return "shop" }, Grant: grant},
-		Status:     Status{Sessions: f, Grant: grant},
+		Status:     Status{Sessions: f, Activity: good{}, Grant: grant},
 		Refresh:    Refresh{Sessions: f, Origin: origin, Grant: grant},
 		Logout:     Logout{Sessions: f, Origin: origin, Now: now},
 		MySessions: MySessions{Live: f, History: f, Revoker: f, Origin: origin, Now: now},

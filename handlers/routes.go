@@ -46,6 +46,11 @@ var Quiet = []string{
 	"/revocations", "/livez", "/readyz", "/metrics",
 }
 
+// Brief are the routes that wait for nothing but an answer of Redis, which comes or
+// fails within redis.timeout, and so need no deadline of their own: they are asked
+// too often to make a timer for each.
+var Brief = []string{"/sessions/status", "/oauth2/introspect", "/oauth2/introspect/batch", forwardAuthPath, belowForwardAuth}
+
 // Long are the routes that may take longer than other requests, and see to it
 // themselves that they end.
 var Long = []string{"/revocations"}
@@ -72,7 +77,7 @@ func (a *API) routes(g Guards) []route {
 	return []route{
 		{post, "/sessions/login", nil, a.Login.Handle},
 		{post, "/sessions", g.Backend, a.Backend.Handle},
-		{get, "/sessions/status", g.Live, a.Status.Handle},
+		{get, "/sessions/status", g.Signed, a.Status.Handle},
 		{get, "/sessions/my-sessions", g.Live, a.MySessions.List},
 		{del, "/sessions/my-sessions/:sid", g.Live, a.MySessions.Revoke},
 		{get, "/sessions/my-session-logs", g.Live, a.MyLogs.List},

@@ -10,28 +10,31 @@ import (
 	"github.com/sessiongate/sessiongate/session"
 )
 
-// sessionGetter tells all about one live session, as store.Redis does.
-type sessionGetter interface {
-	// Get returns session.ErrEnded if the session is not live.
-	Get(ctx context.Context, userID string, sid session.ID) (session.Session, error)
+// sessionChecker tells all about the session behind a token, as store.Redis does.
+type sessionChecker interface {
+	// Check returns session.ErrEnded and session.ErrSuperseded for tokens that are
+	// known to be no good.
+	Check(ctx context.Context, t session.Token) (session.Session, error)
 }
 
 // Status serves GET /sessions/status: is my token still good, and for how long?
 type Status struct {
-	Sessions sessionGetter
+	Sessions sessionChecker
+	Activity tracker
 	Grant    *Grant
 }
 
-// Handle answers for a session that the guard found live. It writes nothing: the
-// deadline stays where it is until the client refreshes.
+// Handle asks Redis once, for whether the token is good and for all else. It writes
+// nothing: the deadline stays where it is until the client refreshes.
 func (h *Status) Handle(c *gin.Context) {
 	t := caller(c).Token
-	s, err := h.Sessions.Get(c.Request.Context(), t.UserID, t.SessionID)
+	s, err := h.Sessions.Check(c.Request.Context(), t)
 	now := h.Grant.Now()
 	if err != nil {
 		problem.Write(c, problem.ForToken(err, t, now))
 		return
 	}
+	h.Activity.Seen(t, now)
 	e := newEncoder()
 	e.open('{')
 	e.flag("active", true)

@@ -16,7 +16,7 @@ type Options struct {
 	BodyBytes int64            // longest body
 	Larger    map[string]int64 // longest body of routes that need more
 	Timeout   time.Duration    // of one request
-	Long      []string         // routes that may take longer than Timeout
+	Unbounded []string         // routes that see to it themselves that they end
 }
 
 // Chain returns what every request goes through, outermost first.
@@ -26,7 +26,7 @@ func Chain(o Options) []gin.HandlerFunc {
 		SecureHeaders(),
 		o.Metrics.Observe(),
 		AccessLog(o.Log, o.Addresses, o.Quiet),
-		Deadline(o.Timeout, o.Long),
+		Deadline(o.Timeout, o.Unbounded),
 		Recover(), // within all of these: they see the 500, and its context is not yet canceled
 		LimitBody(o.BodyBytes, o.Larger),
 	}

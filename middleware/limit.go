@@ -28,11 +28,11 @@ func LimitBody(limit int64, larger map[string]int64) gin.HandlerFunc {
 }
 
 // Deadline gives the request's context a deadline. Whatever a handler waits for
-// gives up then, and the answer is a 503. The handlers of the long routes bound
-// their own time.
-func Deadline(after time.Duration, long []string) gin.HandlerFunc {
+// gives up then, and the answer is a 503. The handlers of the unbounded routes see
+// to their time themselves.
+func Deadline(after time.Duration, unbounded []string) gin.HandlerFunc {
 	return func(c *gin.Context) {
-		if slices.Contains(long, c.FullPath()) {
+		if slices.Contains(unbounded, c.FullPath()) {
 			return
 		}
 		ctx, cancel := context.WithTimeout(c.Request.Context(), after)

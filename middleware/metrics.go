@@ -1,8 +1,10 @@
 package middleware
 
 import (
+	"maps"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -14,6 +16,8 @@ type Metrics struct {
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
 	inFlight prometheus.Gauge
+
+	found atomic.Pointer[map[series]*measures] // the map does not change
 }
 
 // durations are the bounds of the histogram, in seconds: fine where validation
@@ -39,6 +43,7 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 			Help: "Requests under way.",
 		}),
 	}
+	m.found.Store(&map[series]*measures{})
 	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.inFlight} {
 		if err := reg.Register(c); err != nil {
 			return nil, err
@@ -56,11 +61,42 @@ func (m *Metrics) Observe() gin.HandlerFunc {
 		defer func() {
 			m.inFlight.Dec()
 			route := route(c)
-			m.requests.WithLabelValues(route, methodLabel(c.Request.Method), codeLabel(c.Writer.Status())).Inc()
-			m.seconds.WithLabelValues(route).Observe(time.Since(start).Seconds())
+			s := m.of(series{route, methodLabel(c.Request.Method), c.Writer.Status()})
+			s.requests.Inc()
+			s.seconds.Observe(time.Since(start).Seconds())
 		}()
 		c.Next()
 	}
+}
+
+// series is what a request is counted under.
+type series struct {
+	route, method string
+	status        int
+}
+
+// measures are the metrics of a series, found: looking them up by their labels
+// takes longer than all else about them.
+type measures struct {
+	requests prometheus.Counter
+	seconds  prometheus.Observer
+}
+
+// of returns the metrics of the series. There are few: routes are templates, and
+// methods and statuses those that exist.
+func (m *Metrics) of(s series) *measures {
+	if known, ok := (*m.found.Load())[s]; ok {
+		return known
+	}
+	made := &measures{
+		requests: m.requests.WithLabelValues(s.route, s.method, strconv.Itoa(s.status)),
+		seconds:  m.seconds.WithLabelValues(s.route),
+	}
+	// Two that come at once may forget one another's: it is found again next time.
+	known := maps.Clone(*m.found.Load())
+	known[s] = made
+	m.found.Store(&known)
+	return made
 }
 
 func methodLabel(method string) string {
@@ -70,16 +106,4 @@ func methodLabel(method string) string {
 		return method
 	}
 	return "other"
-}
-
-func codeLabel(status int) string {
-	switch status { // those that come by the thousand need no formatting
-	case http.StatusOK:
-		return "200"
-	case http.StatusUnauthorized:
-		return "401"
-	case http.StatusServiceUnavailable:
-		return "503"
-	}
-	return strconv.Itoa(status)
 }

@@ -116,21 +116,49 @@ func newV7(now time.Time) string {
 }
 
 func parseV7(s string) (uuid.UUID, error) {
-	if len(s) != 36 {
+	if !isV7(s) {
 		return uuid.UUID{}, ErrMalformedID
 	}
-	u, err := uuid.Parse(s)
-	if err != nil || u.Version() != 7 || u.Variant() != uuid.RFC4122 || u.String() != s {
-		return uuid.UUID{}, ErrMalformedID
-	}
-	return u, nil
+	return uuid.Parse(s)
 }
 
+// isV7 says whether s is a UUIDv7 in its canonical text form (RFC 9562 §4): lower
+// case, hyphens in their places, version 7, variant 10.
+func isV7(s string) bool {
+	if len(s) != 36 || s[14] != '7' || s[19] != '8' && s[19] != '9' && s[19] != 'a' && s[19] != 'b' {
+		return false
+	}
+	for i := range len(s) {
+		if i == 8 || i == 13 || i == 18 || i == 23 {
+			if s[i] != '-' {
+				return false
+			}
+			continue
+		}
+		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
+}
+
+// v7Time is asked for each request, and so allocates nothing.
 func v7Time(s string) time.Time {
-	u, err := parseV7(s)
-	if err != nil {
+	if !isV7(s) {
 		return time.Time{}
 	}
-	ms := uint64(binary.BigEndian.Uint16(u[0:2]))<<32 | uint64(binary.BigEndian.Uint32(u[2:6]))
-	return time.UnixMilli(int64(ms)).UTC()
+	var ms int64
+	for i := range 13 { // the first 48 bits
+		if c := s[i]; c != '-' {
+			ms = ms<<4 | int64(hexValue(c))
+		}
+	}
+	return time.UnixMilli(ms).UTC()
+}
+
+func hexValue(digit byte) byte {
+	if digit >= 'a' {
+		return digit - 'a' + 10
+	}
+	return digit - '0'
 }

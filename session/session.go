@@ -113,11 +113,26 @@ type Caller struct {
 
 // NewContext returns ctx carrying the caller. The authenticate middleware calls it.
 func NewContext(ctx context.Context, c Caller) context.Context {
-	return context.WithValue(ctx, contextKey{}, c)
+	return &callerContext{ctx, c}
+}
+
+// callerContext is a context.WithValue in one piece.
+type callerContext struct {
+	context.Context
+	caller Caller
+}
+
+func (c *callerContext) Value(key any) any {
+	if key == (contextKey{}) {
+		return c
+	}
+	return c.Context.Value(key)
 }
 
 // FromContext returns the caller that authenticated this request, if any.
 func FromContext(ctx context.Context) (Caller, bool) {
-	c, ok := ctx.Value(contextKey{}).(Caller)
-	return c, ok
+	if c, ok := ctx.Value(contextKey{}).(*callerContext); ok {
+		return c.caller, true
+	}
+	return Caller{}, false
 }

@@ -96,7 +96,7 @@ func follow(value string, texts map[string]string) string {
 // lookUp returns the texts that the hashes refer to, by digest. No round trip
 // where there are none, or all are known to this gateway; else one.
 func (r *Redis) lookUp(ctx context.Context, partition int, hashes ...map[string]string) (map[string]string, error) {
-	found := make(map[string]string)
+	found := make(map[string]string, 3)
 	var digests, keys []string
 	for _, hash := range hashes {
 		for _, field := range []string{"k", "d", "w"} {

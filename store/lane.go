@@ -92,12 +92,30 @@ func (c *lane) roundTrip(batch []*lookup, deadline time.Time) (err error) {
 }
 
 func appendQuestion(b []byte, q *lookup) []byte {
-	b = appendCommand(b, 3, "ZSCORE")
-	b = appendBulk(b, q.userKey)
+	b = append(b, "*3\r\n$6\r\nZSCORE\r\n"...)
+	b = appendKey(b, q.tag, "user:", q.userID)
 	b = appendBulk(b, string(q.sid))
-	b = appendCommand(b, 6, "HMGET")
-	b = appendBulk(b, q.sessionKey)
-	return append(b, "$1\r\nu\r\n$1\r\ng\r\n$1\r\nr\r\n$1\r\ns\r\n"...)
+	if !q.whole {
+		b = append(b, "*6\r\n$5\r\nHMGET\r\n"...)
+		b = appendKey(b, q.tag, "session:", string(q.sid))
+		return append(b, "$1\r\nu\r\n$1\r\ng\r\n$1\r\nr\r\n$1\r\ns\r\n"...)
+	}
+	b = append(b, "*2\r\n$7\r\nHGETALL\r\n"...)
+	b = appendKey(b, q.tag, "session:", string(q.sid))
+	b = append(b, "*3\r\n$4\r\nHGET\r\n"...)
+	b = appendKey(b, q.tag, "seen:", q.userID)
+	return appendBulk(b, string(q.sid))
+}
+
+// appendKey writes a key as keyspace spells it.
+func appendKey(b []byte, tag, kind, id string) []byte {
+	b = append(b, '$')
+	b = strconv.AppendInt(b, int64(len(tag)+len(kind)+len(id)), 10)
+	b = append(b, "\r\n"...)
+	b = append(b, tag...)
+	b = append(b, kind...)
+	b = append(b, id...)
+	return append(b, "\r\n"...)
 }
 
 func appendCommand(b []byte, parts int64, name string) []byte {
@@ -147,6 +165,9 @@ func (c *lane) readAnswer(q *lookup) error {
 		q.standing.expires, err = readNumber(score)
 		q.err = unavailable(err)
 	}
+	if q.whole {
+		return c.readWhole(q, listed)
+	}
 	return c.readFields(q, listed)
 }
 
@@ -162,31 +183,93 @@ func (c *lane) readFields(q *lookup, listed bool) error {
 		return errProtocol
 	}
 	q.standing.generation = -1
-	for field := range 4 {
+	for _, name := range [...]byte{'u', 'g', 'r', 's'} {
 		value, found, err := c.readBulk()
 		if err != nil {
 			return err
 		}
-		if !found {
-			continue
-		}
-		switch field {
-		case 0:
-			q.standing.live = listed && string(value) == q.userID
-		case 1:
-			q.standing.generation, err = readNumber(value)
-		case 2:
-			q.standing.rotated, err = readNumber(value)
-		case 3:
-			q.standing.used = string(value) == "1"
-		}
-		if err != nil {
-			q.err = unavailable(err)
+		if found {
+			q.take(name, value, listed)
 		}
 	}
+	q.complete()
+	return nil
+}
+
+// take reads a field of the session's hash into where it stands.
+func (q *lookup) take(field byte, value []byte, listed bool) {
+	var err error
+	switch field {
+	case 'u':
+		q.standing.live = listed && string(value) == q.userID
+	case 'g':
+		q.standing.generation, err = readNumber(value)
+	case 'r':
+		q.standing.rotated, err = readNumber(value)
+	case 's':
+		q.standing.used = string(value) == "1"
+	}
+	if err != nil {
+		q.err = unavailable(err)
+	}
+}
+
+func (q *lookup) complete() {
 	if q.standing.live && q.standing.generation < 0 && q.err == nil {
 		q.err = unavailable(errors.New("the session has no generation"))
 	}
+}
+
+// maxFields bounds what is read of a session's hash.
+const maxFields = 64
+
+// readWhole reads the fields with their names, and when the session was last seen.
+func (c *lane) readWhole(q *lookup, listed bool) error {
+	line, err := c.readLine()
+	switch {
+	case isRedisError(err):
+		q.err = unavailable(err)
+	case err != nil:
+		return err
+	case line[0] != '*':
+		return errProtocol
+	default:
+		n, err := strconv.Atoi(string(line[1:]))
+		if err != nil || n < 0 || n > 2*maxFields || n%2 != 0 {
+			return errProtocol
+		}
+		if err := c.readPairs(q, n/2, listed); err != nil {
+			return err
+		}
+	}
+	seen, _, err := c.readBulk()
+	if isRedisError(err) {
+		q.err = unavailable(err)
+		return nil
+	}
+	q.seen = string(seen)
+	return err
+}
+
+func (c *lane) readPairs(q *lookup, pairs int, listed bool) error {
+	q.standing.generation = -1
+	q.hash = make(map[string]string, pairs)
+	for range pairs {
+		name, found, err := c.readBulk()
+		if err != nil || !found {
+			return errors.Join(err, errProtocol)
+		}
+		key := string(name)
+		value, found, err := c.readBulk()
+		if err != nil || !found {
+			return errors.Join(err, errProtocol)
+		}
+		q.hash[key] = string(value)
+		if len(key) == 1 {
+			q.take(key[0], value, listed)
+		}
+	}
+	q.complete()
 	return nil
 }
 

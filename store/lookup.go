@@ -45,14 +45,23 @@ const (
 
 // lookup is one question and its answer.
 type lookup struct {
-	userKey, sessionKey string
-	sid                 session.ID
-	userID              string
-	asked               time.Time
+	tag    string // of the user's partition; the keys are spelled on the way out
+	userID string
+	sid    session.ID
+	whole  bool // asks for all there is of the session, and for when it was last seen
+	asked  time.Time
 
 	standing standing
+	hash     map[string]string // where whole
+	seen     string            // where whole: Unix ms; "" for never
 	err      error
 	done     chan struct{} // receives once
+}
+
+// question is what a lookup asks.
+func (q *lookup) question(tag, userID string, sid session.ID, whole bool) {
+	q.tag, q.userID, q.sid, q.whole = tag, userID, sid, whole
+	q.asked, q.standing, q.hash, q.seen, q.err = time.Now(), standing{}, nil, "", nil
 }
 
 // standing is where a session stands: what validation needs to know of it.
@@ -77,33 +86,51 @@ var lookupPool = sync.Pool{New: func() any { return &lookup{done: make(chan stru
 // ask returns where the session stands. The error wraps session.ErrUnavailable.
 // It takes no longer than the timeout: a round trip ends by the deadline of the
 // one who has waited longest.
-func (l *lookups) ask(ctx context.Context, userKey, sessionKey, userID string, sid session.ID) (standing, error) {
-	if err := ctx.Err(); err != nil {
-		return standing{}, fmt.Errorf("%w: %w", session.ErrUnavailable, err)
-	}
+func (l *lookups) ask(ctx context.Context, tag, userID string, sid session.ID) (standing, error) {
 	q := lookupPool.Get().(*lookup)
-	q.userKey, q.sessionKey, q.userID, q.sid = userKey, sessionKey, userID, sid
-	q.asked, q.standing, q.err = time.Now(), standing{}, nil
-
-	lane, err := l.enter(q)
-	switch {
-	case err != nil:
+	q.question(tag, userID, sid, false)
+	if err := l.answer(ctx, q); err != nil {
 		return standing{}, err
-	case lane != nil:
-		lane.one[0] = q
-		l.exchange(lane, lane.one[:])
-		l.leave(lane)
-	default:
-		select {
-		case <-q.done:
-		case <-ctx.Done():
-			// Its answer will come, to nobody: q must not be used again.
-			return standing{}, fmt.Errorf("%w: %w", session.ErrUnavailable, context.Cause(ctx))
-		}
 	}
 	s, err := q.standing, q.err
 	lookupPool.Put(q)
 	return s, err
+}
+
+// askWhole is ask, and returns all fields of the session's hash, and when it was
+// last seen in use, from the same round trip.
+func (l *lookups) askWhole(ctx context.Context, tag, userID string, sid session.ID) (*lookup, error) {
+	q := &lookup{done: make(chan struct{}, 1)}
+	q.question(tag, userID, sid, true)
+	if err := l.answer(ctx, q); err != nil {
+		return nil, err
+	}
+	return q, q.err
+}
+
+// answer returns once q has its answer. After an error it never will, as far as the
+// caller is concerned: q must not be looked at or used again.
+func (l *lookups) answer(ctx context.Context, q *lookup) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("%w: %w", session.ErrUnavailable, err)
+	}
+	lane, err := l.enter(q)
+	switch {
+	case err != nil:
+		return err
+	case lane != nil:
+		lane.one[0] = q
+		l.exchange(lane, lane.one[:])
+		lane.one[0] = nil
+		l.leave(lane)
+		return nil
+	}
+	select {
+	case <-q.done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", session.ErrUnavailable, context.Cause(ctx))
+	}
 }
 
 // askAll asks several questions of one caller, maxBatch at most, in one round

@@ -199,7 +199,7 @@ func TestLookupsDistrustAnswersOutOfTurn(t *testing.T) {
 				}()
 				return here, nil
 			}, 5*time.Second)
-			_, err := l.ask(t.Context(), "user", "session", token.UserID, token.SessionID)
+			_, err := l.ask(t.Context(), "sg:{0}:", token.UserID, token.SessionID)
 			if !errors.Is(err, session.ErrUnavailable) {
 				t.Errorf("error is %v, want ErrUnavailable", err)
 			}

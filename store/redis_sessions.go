@@ -105,8 +105,7 @@ func appendEvent(args []any, e *session.Event) []any {
 // Any other error wraps session.ErrUnavailable. The call may be repeated.
 func (r *Redis) Validate(ctx context.Context, t session.Token) (session.Session, error) {
 	p := r.keys.partition(t.UserID)
-	at, err := r.lookups.ask(ctx, r.keys.tags[p]+"user:"+t.UserID, r.keys.tags[p]+"session:"+string(t.SessionID),
-		t.UserID, t.SessionID)
+	at, err := r.lookups.ask(ctx, r.keys.tags[p], t.UserID, t.SessionID)
 	if err != nil {
 		return session.Session{}, fmt.Errorf("store: validate session: %w", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/sessiongate/sessiongate/session"
@@ -27,6 +28,48 @@ func (r *Redis) judge(t session.Token, at standing) (session.Session, error) {
 	return s, checkGeneration(&s, t, at.used, r.Clock(), r.opt.Policy.Grace)
 }
 
+// Check is Validate, and returns all that is known of the session, as Get does, from
+// the same round trip. Where its texts are long and new to this gateway it takes a
+// second one.
+func (r *Redis) Check(ctx context.Context, t session.Token) (session.Session, error) {
+	p := r.keys.partition(t.UserID)
+	q, err := r.lookups.askWhole(ctx, r.keys.tags[p], t.UserID, t.SessionID)
+	if err != nil {
+		return session.Session{}, fmt.Errorf("store: check session: %w", err)
+	}
+	if _, err := r.judge(t, q.standing); err != nil {
+		return session.Session{}, err
+	}
+	texts, err := r.lookUp(until{ctx, q.asked.Add(r.opt.Timeout)}, p, q.hash)
+	if err != nil {
+		return session.Session{}, fmt.Errorf("store: check session: %w", err)
+	}
+	s, err := decode(t.SessionID, q.hash, texts)
+	if err != nil {
+		return session.Session{}, fmt.Errorf("store: check session: %w", err)
+	}
+	s.ExpiresAt = time.UnixMilli(q.standing.expires).UTC()
+	if ms, err := strconv.ParseInt(q.seen, 10, 64); err == nil && time.UnixMilli(ms).After(s.LastActivity) {
+		s.LastActivity = time.UnixMilli(ms).UTC()
+	}
+	return s, nil
+}
+
+// until is a context with a deadline for who looks at that and not at Done, as
+// go-redis does for the time of its connections (ContextTimeoutEnabled). It costs
+// no timer.
+type until struct {
+	context.Context
+	deadline time.Time
+}
+
+func (u until) Deadline() (time.Time, bool) {
+	if d, ok := u.Context.Deadline(); ok && d.Before(u.deadline) {
+		return d, true
+	}
+	return u.deadline, true
+}
+
 // ValidateMany is Validate for several tokens at once: the answers are in the
 // order of the tokens, each with an error of its own or nil. It makes one round
 // trip for up to 256 tokens, whatever their partitions; two where other callers
@@ -47,10 +90,8 @@ func (r *Redis) validatePart(ctx context.Context, tokens []session.Token, sessio
 	questions := make([]*lookup, len(tokens))
 	done, now := make(chan struct{}, len(tokens)), time.Now()
 	for i, t := range tokens {
-		tag := r.keys.tags[r.keys.partition(t.UserID)]
 		all[i] = lookup{
-			userKey: tag + "user:" + t.UserID, sessionKey: tag + "session:" + string(t.SessionID),
-			sid: t.SessionID, userID: t.UserID, asked: now, done: done,
+			tag: r.keys.tags[r.keys.partition(t.UserID)], userID: t.UserID, sid: t.SessionID, asked: now, done: done,
 		}
 		questions[i] = &all[i]
 	}

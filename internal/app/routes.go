@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/sessiongate/sessiongate/handlers"
@@ -46,7 +47,7 @@ func (g *gateway) buildHandler() error {
 		BodyBytes: int64(g.cfg.HTTP.MaxBodyBytes),
 		Larger:    handlers.Larger,
 		Timeout:   g.cfg.HTTP.RequestTimeout,
-		Long:      handlers.Long,
+		Unbounded: slices.Concat(handlers.Long, handlers.Brief),
 	})
 	api := g.api(addresses)
 	if api.Docs, err = handlers.NewDocs(); err != nil {
@@ -71,7 +72,7 @@ func (g *gateway) api(from *middleware.Addresses) *handlers.API {
 	return &handlers.API{
 		Login:   handlers.Login{Service: g.logins, Origin: origin, Grant: grant},
 		Backend: handlers.Backend{Sessions: g.redis, Client: middleware.ClientID, Grant: grant},
-		Status:  handlers.Status{Sessions: g.redis, Grant: grant},
+		Status:  handlers.Status{Sessions: g.redis, Activity: g.tracker, Grant: grant},
 		Refresh: handlers.Refresh{Sessions: g.redis, Origin: origin, Grant: grant},
 		Logout:  handlers.Logout{Sessions: g.redis, Origin: origin, Now: now},
 		MySessions: handlers.MySessions{
