@@ -122,12 +122,15 @@ func (g *gateway) introspector(t *testing.T, o IntrospectorOptions) *Introspecto
 // eventually waits until the condition holds.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.After(10 * time.Second)
+	again := time.NewTicker(time.Millisecond)
+	defer again.Stop()
 	for !holds() {
-		if time.Now().After(deadline) {
+		select {
+		case <-again.C:
+		case <-deadline:
 			t.Fatalf("%s: not within 10 s", what)
 		}
-		time.Sleep(time.Millisecond)
 	}
 }
 
