@@ -65,7 +65,10 @@ export class SessionClient {
     this.#farewell = new Farewell(this.#wire, this.#store, this.#clock, random);
     this.#live = o.live === false ? null : new Live(this.#wire, this.#clock, random, {
       current: () => this.#current(),
-      ended: (reason) => void this.#core.end(reason),
+      ended: (sid, reason) => {
+        this.#stopLive();
+        void this.#core.ended(sid, reason);
+      },
       refused: (access, reason) => {
         const sent = this.#core.held;
         if (sent?.access === access) void this.#core.refused(sent, reason);

@@ -151,7 +151,8 @@ export class Core {
     this.held = null;
     await this.store.write((was) => {
       const queue = signedOut ? [...was.signedOut, signedOut] : was.signedOut;
-      const held = was.held && same(was.held, mine) ? null : was.held;
+      const isOver = was.held && (same(was.held, mine) || (sid !== undefined && was.held.sid === sid));
+      const held = isOver ? null : was.held;
       return queue === was.signedOut && held === was.held ? was : { held, signedOut: queue };
     });
     if (epoch.aborted) return; // somebody has signed in meanwhile
@@ -169,6 +170,13 @@ export class Core {
     const epoch = this.epoch;
     const next = await this.#refuse(sent, reason, epoch);
     if (next && !epoch.aborted) await this.sync(next);
+  }
+
+  /** The session of this id has ended, whatever token it has by now. */
+  async ended(sid: string, reason: EndReason): Promise<void> {
+    if (!this.held || this.snapshot.session?.id !== sid) return;
+    if (reason === 'expired') await this.refused(this.held, reason);
+    else await this.end(reason);
   }
 
   /** Another tab has written a new token, with so much time from now on. */

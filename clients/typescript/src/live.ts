@@ -9,7 +9,9 @@ const silence = 45_000;
 export interface LiveSession {
   /** The token to ask with and the session's id; null if there is none now. */
   current(): { token: string; sid: string } | null;
-  ended(reason: EndReason): void;
+  /** The session has ended. */
+  ended(sid: string, reason: EndReason): void;
+  /** The token is no good. */
   refused(token: string, reason: string | undefined): void;
 }
 
@@ -92,7 +94,7 @@ export class Live {
     if (e.name === 'hello') this.#failures = 0;
     if (e.name !== 'ended') return;
     const { sid: whose, reason } = JSON.parse(e.data) as { sid?: unknown; reason?: unknown };
-    if (whose === sid) this.session.ended(typeof reason === 'string' ? reason : 'logged_out_or_revoked');
+    if (whose === sid) this.session.ended(sid, typeof reason === 'string' && reason ? reason : 'logged_out_or_revoked');
   }
 
   #watch(attempt: AbortController): void {
