@@ -201,7 +201,7 @@ elif [ "$(uname -s)" = Darwin ]; then
 	install_brew "$list"
 else
 	fail "install by hand: redis-server 7.0 or later, PostgreSQL 13 or later (initdb and postgres), gcc;" \
-		"for the tests Node.js 20 or later with npm, Chromium, nginx with njs, Caddy, HAProxy 2.6 or later, Apache with mod_auth_openidc and mod_oauth2"
+		"for the tests Node.js 18 or later with npm, Chromium, nginx with njs, Caddy, HAProxy 2.6 or later, Apache with mod_auth_openidc and mod_oauth2"
 fi
 
 list=$(missing | tr '\n' ' ')
