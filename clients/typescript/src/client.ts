@@ -7,7 +7,7 @@ import { Store } from './record.js';
 import { memoryStorage } from './storage.js';
 import { browserTabs, noTabs, watchPage, type Message, type Tabs } from './tabs.js';
 import type {
-  Clock, Credentials, Device, Grant, LogPage, Options, SessionPage, SessionStatus, Snapshot,
+  Clock, Credentials, Grant, LogPage, Options, SessionPage, SessionStatus, Snapshot,
 } from './types.js';
 import { foreign, isGrant, Wire, type Answer, type Call } from './wire.js';
 
@@ -26,7 +26,6 @@ export class SessionClient {
   readonly #live: Live | null;
   readonly #tabs: Tabs;
   readonly #watches: boolean;
-  readonly #device: Device | undefined;
   readonly #fetch: typeof fetch;
   readonly #origins: ReadonlySet<string>;
   readonly #listeners = new Set<(s: Snapshot) => void>();
@@ -42,9 +41,8 @@ export class SessionClient {
     const random = o.random ?? Math.random;
     this.#fetch = o.fetch ?? globalThis.fetch.bind(globalThis);
     this.#clock = o.clock ?? systemClock;
-    this.#device = o.device;
     this.#origins = new Set([baseUrl, ...(o.apiOrigins ?? [])].map(originOf));
-    this.#wire = new Wire(baseUrl, cookie, this.#fetch, this.#clock);
+    this.#wire = new Wire(baseUrl, cookie, o.device ? { device_info: o.device } : {}, this.#fetch, this.#clock);
     this.#store = new Store(storage);
     const group = cookie ? baseUrl : storage.shared;
     this.#watches = o.environment !== false;
@@ -108,7 +106,7 @@ export class SessionClient {
     const body = {
       identifier: c.identifier,
       password: c.password,
-      ...(this.#device && { device_info: this.#device }),
+      ...this.#wire.device,
       ...(c.remember && { remember: true }),
       ...(this.#wire.cookie && { cookie: true }),
     };

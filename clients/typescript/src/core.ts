@@ -61,6 +61,7 @@ export class Core {
   #cancelTimer = (): void => undefined;
   #running: Promise<void> | null = null;
   #toldActive = false;
+  #ranOut: EndReason = 'expired';
   #epoch = newEpoch();
 
   constructor(
@@ -230,8 +231,8 @@ export class Core {
 
   #ask(sent: Held, want: Want, signal: AbortSignal): Promise<Answer> {
     if (!sent.access) {
-      const body = this.wire.cookie ? { cookie: true } : { refresh_token: sent.refresh };
-      return this.wire.send({ method: 'POST', path: '/sessions/resume', body, signal });
+      const how = this.wire.cookie ? { cookie: true } : { refresh_token: sent.refresh };
+      return this.wire.send({ method: 'POST', path: '/sessions/resume', body: { ...how, ...this.wire.device }, signal });
     }
     if (want === 'status') return this.wire.send({ method: 'GET', path: '/sessions/status', token: sent.access, signal });
     const active = (this.#toldActive = this.touched && this.#countsIdle);
@@ -246,7 +247,10 @@ export class Core {
     const at = this.clock.now();
     if (answer.kind === 'refused') return this.#refuse(sent, answer.reason, epoch);
     if (answer.kind === 'error') {
-      if (!sent.access && answer.error.code === 'not_found') return void (await this.end('expired'));
+      if (!sent.access && answer.error.isFinal) {
+        const { code } = answer.error;
+        return void (await this.end(code === 'not_found' ? this.#ranOut : code));
+      }
       return this.#fail(want, answer.error);
     }
     const isStatus = want === 'status' && sent.access !== undefined;
@@ -289,6 +293,7 @@ export class Core {
       await this.store.write((was) => (same(was.held, sent) ? { ...was, held: rest } : was));
     }
     if (epoch.aborted) return undefined;
+    this.#ranOut = reason ?? 'expired';
     this.#take(rest);
     return 'refresh';
   }

@@ -16,4 +16,10 @@ export class SessionError extends Error {
   ) {
     super(message);
   }
+
+  /** Whether the gateway itself has said no, and would again. */
+  get isFinal(): boolean {
+    const { status } = this;
+    return this.code !== 'protocol' && status >= 400 && status < 500 && status !== 408 && status !== 425 && status !== 429;
+  }
 }

@@ -16,7 +16,7 @@ export type SessionState = 'unknown' | 'signed_out' | 'active' | 'stale';
 export type EndReason =
   | 'signed_out' | 'expired' | 'logged_out_or_revoked' | 'superseded' | 'refresh_reused' | 'invalid'
   | 'logout' | 'logout_all' | 'revoked' | 'removed_in_redis' | 'evicted' | 'absolute_timeout'
-  | 'idle_timeout' | 'password_changed' | (string & {});
+  | 'idle_timeout' | 'password_changed' | 'not_remembered' | 'too_many_sessions' | (string & {});
 
 /** One signed-in device of a user, as every endpoint of the gateway shows it. */
 export interface Session {

@@ -1,5 +1,5 @@
 import { SessionError } from './errors.js';
-import type { Clock, Grant, Session, Times } from './types.js';
+import type { Clock, Device, Grant, Session, Times } from './types.js';
 
 /** How long an answer may take, in ms. */
 export const patience = 15_000;
@@ -27,6 +27,8 @@ export class Wire {
   constructor(
     readonly baseUrl: string,
     readonly cookie: boolean,
+    /** What sign-ins say of the device. */
+    readonly device: { device_info?: Device },
     private readonly fetch: typeof globalThis.fetch,
     private readonly clock: Clock,
   ) {}

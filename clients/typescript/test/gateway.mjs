@@ -35,12 +35,20 @@ export async function startGateway(settings = {}) {
     return [line.slice(0, at), line.slice(at + 1).replace(/^'(.*)'$/s, '$1').replaceAll(`'\\''`, `'`)];
   }));
   await until('a gateway that is ready', async () => (await (await fetch(`${variables.SESSIONGATE_URL}/readyz`)).json()).status === 'ready');
-  const spec = await (await fetch(`${variables.SESSIONGATE_URL}/openapi.yaml`)).text();
+  const url = variables.SESSIONGATE_URL;
+  const credentials = { identifier: variables.DEMO_USER, password: variables.DEMO_PASSWORD };
+  const login = async (more) => (await fetch(`${url}/sessions/login`, {
+    method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ ...credentials, ...more }),
+  })).status === 201;
   return {
-    url: variables.SESSIONGATE_URL,
-    credentials: { identifier: variables.DEMO_USER, password: variables.DEMO_PASSWORD },
-    /** Whether the API has something: gateways may be older than the library. */
-    has: (what) => spec.includes(what),
+    url,
+    credentials,
+    /** What it offers: gateways may be older than the library. */
+    offers: {
+      live: (await fetch(`${url}/sessions/events`)).status !== 404,
+      cookie: await login({ cookie: true }),
+      remember: await login({ remember: true }),
+    },
     async stop() {
       child.kill('SIGTERM');
       await end;

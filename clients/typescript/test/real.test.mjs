@@ -63,7 +63,7 @@ test('Node.js: the whole life of a session', async () => {
   assert.ok(sessions.some((s) => s.current && s.device_info === 'a test'));
   const { logs } = await client.logs({ limit: 5 });
   assert.ok(Array.isArray(logs));
-  const other = node();
+  const other = node({ live: false });
   await other.login(gateway.credentials);
   await client.endSession(other.snapshot.session.id);
   await assert.rejects(other.status(), (e) => e.reason === 'logged_out_or_revoked');
@@ -140,7 +140,7 @@ test('Chromium: two tabs share one session', async (t) => {
   } while (application.count('POST /sessions/refresh') !== asked);
 
   // One of them refreshes, by its own timer, and the others take over.
-  for (const page of [one, two, three]) await page.waitForFunction(async (t) => (await window.client.getAccessToken()) !== t, before);
+  for (const page of [one, two, three]) await until('another token', async () => (await tokenOf(page)) !== before);
   const now = await tokenOf(one);
   assert.deepEqual([await tokenOf(two), await tokenOf(three)], [now, now]);
   assert.equal(application.count('POST /sessions/refresh') - asked, 1, 'refreshes for three tabs');
@@ -196,8 +196,57 @@ test('Chromium: offline and back', async () => {
   await context.close();
 });
 
+test('Chromium: cookie mode', async () => {
+  const context = await browser.newContext();
+  const [one, two] = [await openTab(context, 'cookie'), await openTab(context, 'cookie')];
+  assert.equal(await stateOf(one), 'signed_out');
+  if (!gateway.offers.cookie) {
+    // A gateway without it refuses, and no token ends up anywhere by mistake.
+    const code = await one.evaluate((c) => window.client.login(c).then(() => 'signed in', (e) => e.code), gateway.credentials);
+    assert.equal(code, 'invalid_request');
+    return context.close();
+  }
+  await one.evaluate((c) => window.client.login(c), gateway.credentials);
+  await two.waitForFunction(() => window.client.snapshot.state === 'active');
+  assert.equal(await one.evaluate(() => document.cookie + localStorage.length), '0');
+  assert.equal(await tokenOf(one), null);
+  await two.evaluate(() => window.client.refresh());
+  assert.equal(await one.evaluate(async () => (await window.client.fetch('/auth/sessions/status')).status), 200);
+  await two.reload();
+  await two.evaluate(() => window.ready);
+  assert.equal(await stateOf(two), 'active');
+  await one.evaluate(() => window.client.logout());
+  await two.waitForFunction(() => window.client.snapshot.state === 'signed_out');
+  await two.reload();
+  await two.evaluate(() => window.ready);
+  assert.equal(await stateOf(two), 'signed_out');
+  await context.close();
+});
+
+test('a device that is remembered', async () => {
+  const storage = memoryStorage();
+  const client = node({ storage });
+  await client.start();
+  if (!gateway.offers.remember) {
+    await assert.rejects(client.login({ ...gateway.credentials, remember: true }), { code: 'invalid_request' });
+    return;
+  }
+  await client.login({ ...gateway.credentials, remember: true });
+  const first = client.snapshot.session.id;
+  client.stop();
+  // Days later: the token is long over, and what is left is the refresh token.
+  const { access_token: _, ...rest } = JSON.parse(storage.get());
+  storage.set(JSON.stringify(rest));
+  const later = node({ storage });
+  assert.equal((await later.start()).state, 'active');
+  assert.notEqual(later.snapshot.session.id, first);
+  assert.equal((await later.status()).active, true);
+  await later.logout();
+  assert.equal((await node({ storage }).start()).state, 'signed_out');
+});
+
 test('signed out everywhere', async (t) => {
-  const live = gateway.has('/sessions/events');
+  const { live } = gateway.offers;
   const context = await browser.newContext();
   const [one, two] = [await openTab(context), await openTab(context)];
   await one.evaluate((c) => window.client.login(c), gateway.credentials);
