@@ -119,7 +119,8 @@ export class Core {
     if (!this.held || this.clock.now() < this.#notBefore) return Promise.resolve();
     this.#stopTimer();
     const epoch = this.epoch;
-    const exchange = this.around.alone(() => this.#exchange(want, epoch), epoch);
+    const asked = this.rotation;
+    const exchange = this.around.alone(() => this.#exchange(want, asked, epoch), epoch);
     const running = Promise.race([exchange, this.#epoch.over]).finally(() => {
       if (this.#running === running) this.#running = null;
       if (!epoch.aborted && this.isDue && !this.#retrying) void this.sync('refresh');
@@ -186,7 +187,8 @@ export class Core {
     const { held } = await this.store.read();
     if (epoch.aborted || this.snapshot.state === 'unknown') return;
     if (this.wire.cookie) {
-      if (!this.held) this.#take(inCookie); // somebody has signed in there
+      this.#take(inCookie); // somebody may have signed in there
+      this.rotation++;
     } else {
       if (held?.expiresAt !== expiresAt) return; // it has not arrived here yet, or is over again
       if (!same(held, this.held)) this.#take(held);
@@ -207,7 +209,9 @@ export class Core {
     return this.held?.sid ?? this.snapshot.session?.id;
   }
 
-  async #exchange(want: Want, epoch: AbortSignal): Promise<void> {
+  async #exchange(want: Want, asked: number, epoch: AbortSignal): Promise<void> {
+    // Another tab has told of its own, while we waited for ours.
+    if (want === 'refresh' && this.rotation !== asked && !this.isDue) return;
     for (let turn = 0; turn < 4; turn++) {
       if (!this.wire.cookie) {
         const { held } = await this.store.read();
