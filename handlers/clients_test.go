@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -176,3 +179,73 @@ func readJSONFile(t *testing.T, path string, to any) {
 		t.Fatalf("%s: %v", path, err)
 	}
 }
+
+// TestTypeScriptTypes: what the gateway always says is there in the library's types,
+// under the same name, and what it may leave out is optional.
+func TestTypeScriptTypes(t *testing.T) {
+	t.Parallel()
+	source, err := os.ReadFile("../clients/typescript/src/types.ts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	types := interfaces(string(source))
+	var doc struct {
+		Components struct {
+			Schemas map[string]struct {
+				Required   []string
+				Properties map[string]yaml.Node
+			}
+		}
+	}
+	raw, err := os.ReadFile("openapi.yaml")
+	if err == nil {
+		err = yaml.Unmarshal(raw, &doc)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, schema := range map[string]string{
+		"Session": "Session", "SessionStatus": "Status", "Grant": "Grant", "SessionPage": "SessionPage",
+		"LogEntry": "LogEntry", "LogPage": "LogPage",
+	} {
+		members := types[name]
+		if len(members) == 0 {
+			t.Fatalf("types.ts has no interface %s", name)
+		}
+		s := doc.Components.Schemas[schema]
+		if len(s.Properties) == 0 {
+			t.Fatalf("openapi.yaml has no schema %s", schema)
+		}
+		for member := range s.Properties {
+			optional, ok := members[member]
+			if !ok {
+				t.Errorf("%s.%s is in openapi.yaml and not in types.ts", name, member)
+			}
+			// A browser's grant has no token: it is in the cookie.
+			inCookie := name == "Grant" && (member == "access_token" || member == "token_type")
+			if optional == slices.Contains(s.Required, member) && !inCookie {
+				t.Errorf("%s.%s: optional is %v in types.ts, required %v in openapi.yaml", name, member, optional, !optional)
+			}
+		}
+	}
+}
+
+// interfaces returns the members of each interface, those of its parents as well,
+// and whether they are optional.
+func interfaces(source string) map[string]map[string]bool {
+	found := make(map[string]map[string]bool)
+	for _, m := range interfaceOf.FindAllStringSubmatch(source, -1) {
+		members := make(map[string]bool)
+		maps.Copy(members, found[m[2]])
+		for _, member := range memberOf.FindAllStringSubmatch(m[3], -1) {
+			members[member[1]] = member[2] == "?"
+		}
+		found[m[1]] = members
+	}
+	return found
+}
+
+var (
+	interfaceOf = regexp.MustCompile(`(?s)export interface (\w+)(?: extends (\w+))? \{(.*?)\n\}`)
+	memberOf    = regexp.MustCompile(`(?m)^  (?:readonly )?(\w+)(\?)?:`)
+)

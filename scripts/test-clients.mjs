@@ -1,14 +1,15 @@
 #!/usr/bin/env node
 // Puts every client through the vectors of clients/contract and prints the table
 // vector × client. A client takes part by having a runner: a command that prints
-// one line of JSON for each vector, {"client","vector","ok","ms","error"}.
-import { spawn } from 'node:child_process';
+// one line of JSON for each vector, {"client","vector","ok","ms","error"}; it may have
+// another one that prints its size.
+import { execFileSync, spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 
 const root = new URL('..', import.meta.url);
 const runners = [
-  { client: 'typescript', in: 'clients/typescript', run: ['node', 'test/contract.mjs'] },
+  { client: 'typescript', in: 'clients/typescript', run: ['node', 'test/contract.mjs'], size: ['node', 'test/size.mjs'] },
 ];
 
 const contract = new URL('clients/contract/', root);
@@ -49,4 +50,9 @@ for (const { client, results } of columns) {
 }
 const count = (c) => [...c.results.values()].filter((r) => r.ok).length;
 console.log(['\nof ' + vectors.length, ...columns.map((c) => `${c.client} ${count(c)}`)].join(', '));
+for (const { client, in: dir, size } of runners) {
+  if (!size) continue;
+  const [command, ...args] = size;
+  console.log(`${client}: ${execFileSync(command, args, { cwd: new URL(dir, root), encoding: 'utf8' }).trim()}`);
+}
 process.exitCode = failed ? 1 : 0;
