@@ -15,7 +15,8 @@ const files = {
 /** Where `make run` listens, and who may sign in. */
 async function development() {
   const text = await readFile(new URL('.data/dev.env', root), 'utf8').catch(() => {
-    throw new Error('start the gateway first: make run');
+    console.error('start the gateway first: make run');
+    process.exit(1);
   });
   return Object.fromEntries([...text.matchAll(/^(\w+)='?(.*?)'?$/gm)].map(([, name, value]) => [name, value]));
 }
@@ -40,7 +41,7 @@ async function serve(req, res) {
   try {
     if (!path) throw new Error('nothing there');
     const body = await readFile(new URL(path, root));
-    res.writeHead(200, { 'Content-Type': type, 'Content-Security-Policy': "default-src 'self'" }).end(body);
+    res.writeHead(200, { 'Content-Type': type, 'Content-Security-Policy': "default-src 'self'; img-src data:" }).end(body);
   } catch {
     res.writeHead(404).end();
   }
