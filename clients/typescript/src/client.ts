@@ -51,10 +51,11 @@ export class SessionClient {
       : noTabs;
     this.#core = new Core(this.#wire, this.#store, this.#clock, random, {
       changed: () => this.#changed(),
-      granted: ({ expires_in, refresh_after, server_time, idle_expires_in: idle }, expiresAt) =>
+      granted: ({ expires_in, refresh_after, server_time, idle_expires_in: idle }, session) =>
         this.#tabs.tell({
           kind: 'granted',
-          expiresAt,
+          sid: session.id,
+          expiresAt: session.expires_at,
           times: { expires_in, refresh_after, server_time, ...(idle !== undefined && { idle_expires_in: idle }) },
         }),
       ended: (reason, sid) => this.#tabs.tell({ kind: 'ended', reason, sid }),
@@ -286,7 +287,7 @@ export class SessionClient {
   }
 
   #hear(m: Message): void {
-    if (m.kind === 'granted') void this.#core.adopt(m.times, m.expiresAt);
+    if (m.kind === 'granted') void this.#core.adopt(m.times, m.sid, m.expiresAt);
     else void this.#core.abandon(m.reason, m.sid);
   }
 }

@@ -29,7 +29,7 @@ export interface Surroundings {
   /** Something in the snapshot changed. */
   changed(): void;
   /** There is a new token, with so much time; other tabs may want to know. */
-  granted(times: Times, expiresAt: string): void;
+  granted(times: Times, session: Session): void;
   /** The session of this id is over; other tabs may want to know. */
   ended(reason: EndReason, sid: string | undefined): void;
   /** Runs one exchange with the gateway at a time, over all tabs where that can be. */
@@ -182,7 +182,7 @@ export class Core {
   }
 
   /** Another tab has written a new token, with so much time from now on. */
-  async adopt(times: Times, expiresAt: string): Promise<void> {
+  async adopt(times: Times, sid: string, expiresAt: string): Promise<void> {
     const epoch = this.epoch;
     const { held } = await this.store.read();
     if (epoch.aborted || this.snapshot.state === 'unknown') return;
@@ -194,7 +194,7 @@ export class Core {
       if (!same(held, this.held)) this.#take(held);
     }
     const { session } = this.snapshot;
-    if (!session || (held && held.sid !== session.id)) return this.sync('status');
+    if (session?.id !== sid) return this.sync('status');
     this.#heardOf(times, session, this.clock.now());
   }
 
@@ -328,7 +328,7 @@ export class Core {
     this.obtained = at;
     const times = { ...grant, refresh_after: Math.max(grant.refresh_after, leastDue / 1000) };
     this.#heardOf(times, grant.session, at);
-    this.around.granted(times, grant.session.expires_at);
+    this.around.granted(times, grant.session);
   }
 
   /** The gateway's word on the session as it is. */

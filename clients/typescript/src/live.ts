@@ -22,6 +22,7 @@ export class Live {
   #cancelTimer = (): void => undefined;
   #failures = 0;
   #off = false;
+  #notBefore = -Infinity;
 
   constructor(
     private readonly wire: Wire,
@@ -43,9 +44,9 @@ export class Live {
     this.#failures = 0;
   }
 
-  /** Comes back at once, if it is waiting to. */
+  /** Comes back at once, if it is waiting to and may. */
   hurry(): void {
-    if (this.#attempt?.signal.aborted) void this.#listen();
+    if (this.#attempt?.signal.aborted && this.clock.now() >= this.#notBefore) void this.#listen();
   }
 
   async #listen(): Promise<void> {
@@ -106,6 +107,7 @@ export class Live {
     attempt.abort();
     this.#failures++;
     const delay = told === undefined ? retryDelay(this.#failures, 30, this.random()) : toldDelay(told, this.random());
+    if (told !== undefined) this.#notBefore = this.clock.now() + delay;
     this.#cancelTimer();
     this.#cancelTimer = this.clock.after(delay, () => void this.#listen());
   }

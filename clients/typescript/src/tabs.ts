@@ -2,7 +2,7 @@ import type { Clock, EndReason, Times } from './types.js';
 
 /** What tabs tell each other. No token is among it: those are in the store that they share. */
 export type Message =
-  | { kind: 'granted'; times: Times; expiresAt: string }
+  | { kind: 'granted'; times: Times; sid: string; expiresAt: string }
   | { kind: 'ended'; reason: EndReason; sid: string | undefined };
 
 /** The other instances of the application on this device, as far as they can be reached. */
