@@ -13,8 +13,13 @@
 //	                           revoked           an administrator or a client, through the gateway
 //	                           removed_in_redis  a key deleted by hand
 //	                           evicted           the cap on sessions per user
+//	                           replaced          its remembered device began another one
 //	                           refresh_reused    an old token was presented again
+//	                           password_changed  the user's password was, elsewhere
+//	                           user_disabled     the user may not sign in any more
+//	                           user_erased       the user is gone
 //	                           expired           nobody refreshed in time
+//	                           idle_timeout      the user did nothing for too long
 //	                           absolute_timeout  its longest possible life was over
 //
 // A token is a pure function of the session it belongs to: its jti, iat and exp

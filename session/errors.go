@@ -22,6 +22,10 @@ var (
 	// ErrInvalidCredentials: wrong password, unknown or disabled user; which of
 	// them is for the audit log alone.
 	ErrInvalidCredentials = errors.New("invalid credentials")
+	// ErrWrongPassword: who is signed in gave a current password that isn't theirs.
+	ErrWrongPassword = errors.New("wrong password")
+	// ErrTooManySessions: the user has as many as one may have, and none is evicted.
+	ErrTooManySessions = errors.New("too many sessions")
 	// ErrUnavailable: a store could not say. Never to be taken for a "no".
 	ErrUnavailable = errors.New("store is unavailable")
 	// ErrOverloaded: too much of this work is under way; try again shortly.

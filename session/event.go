@@ -29,14 +29,19 @@ const (
 	EndRevoked   EndReason = "revoked"
 	EndRemoved   EndReason = "removed_in_redis"
 	EndEvicted   EndReason = "evicted"
+	EndReplaced  EndReason = "replaced"
 	EndReused    EndReason = "refresh_reused"
+	EndPassword  EndReason = "password_changed"
+	EndDisabled  EndReason = "user_disabled"
+	EndErased    EndReason = "user_erased"
 	EndExpired   EndReason = "expired"
+	EndIdle      EndReason = "idle_timeout"
 	EndAbsolute  EndReason = "absolute_timeout"
 )
 
 // ActionFor returns the action that an ending with this reason is logged under.
 func ActionFor(r EndReason) Action {
-	if r == EndExpired || r == EndAbsolute {
+	if r == EndExpired || r == EndIdle || r == EndAbsolute {
 		return ActionExpired
 	}
 	return ActionLogout
@@ -65,6 +70,9 @@ type Event struct {
 	AMR               []string
 	ExpiresAt         time.Time // after this event
 	AbsoluteExpiresAt time.Time // zero: no limit
+	Idle              time.Duration
+	ActiveAt          time.Time // when the user last did something; zero where Idle is 0
+	GrantID           ID        // of the remembered device; "" for none
 
 	Risk Risk // of a sign-in, as assessed when it was made
 }
@@ -78,7 +86,7 @@ const eventVersion = "1"
 // script writes them: Redis stores the names once as long as they do not change.
 var EventFields = []string{
 	"v", "id", "at", "action", "ok", "reason", "ends", "error", "user", "sid",
-	"ip", "ua", "device", "sip", "access", "exp", "abs", "risk",
+	"ip", "ua", "device", "sip", "access", "exp", "abs", "risk", "idle", "active", "grant",
 }
 
 // Fields returns the event as the values of a stream entry, names and values in
@@ -103,6 +111,9 @@ func (e *Event) Fields() []string {
 		"exp", msText(e.ExpiresAt),
 		"abs", msText(e.AbsoluteExpiresAt),
 		"risk", PackRisk(e.Risk),
+		"idle", secondsText(e.Idle),
+		"active", msText(e.ActiveAt),
+		"grant", string(e.GrantID),
 	}
 }
 
@@ -128,10 +139,12 @@ func DecodeEvent(f map[string]string) (Event, error) {
 
 		ExpiresAt:         d.ms("exp"),
 		AbsoluteExpiresAt: d.ms("abs"),
+		Idle:              d.seconds("idle"),
+		ActiveAt:          d.ms("active"),
 	}
 	access := UnpackAccess(d.text("access"))
 	e.ClientID, e.Scope, e.AMR = access.ClientID, access.Scope, access.AMR
-	d.sid(&e)
+	e.SessionID, e.GrantID = d.sid("sid", "a session id"), d.sid("grant", "the id of a remembered device")
 	d.id(&e)
 	d.check(&e)
 	if d.err != nil {
@@ -187,14 +200,28 @@ func (d *decoder) ms(field string) time.Time {
 	return time.UnixMilli(ms).UTC()
 }
 
-func (d *decoder) sid(e *Event) {
-	if d.fields["sid"] == "" {
-		return
+// seconds reads a whole number of seconds, up to a hundred years.
+func (d *decoder) seconds(field string) time.Duration {
+	s := d.fields[field]
+	if s == "" {
+		return 0
 	}
-	var err error
-	if e.SessionID, err = ParseID(d.fields["sid"]); err != nil {
-		d.fail("sid", "a session id")
+	n, err := strconv.ParseUint(s, 10, 32)
+	if err != nil {
+		d.fail(field, "seconds")
 	}
+	return time.Duration(n) * time.Second
+}
+
+func (d *decoder) sid(field, want string) ID {
+	if d.fields[field] == "" {
+		return ""
+	}
+	id, err := ParseID(d.fields[field])
+	if err != nil {
+		d.fail(field, want)
+	}
+	return id
 }
 
 // id takes the id of an ending from the sid, and holds that of any other event
@@ -289,6 +316,13 @@ func msText(t time.Time) string {
 		return ""
 	}
 	return strconv.FormatInt(t.UnixMilli(), 10)
+}
+
+func secondsText(d time.Duration) string {
+	if d == 0 {
+		return ""
+	}
+	return strconv.FormatInt(int64(d/time.Second), 10)
 }
 
 func boolText(b bool) string {

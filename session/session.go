@@ -27,6 +27,14 @@ type Session struct {
 	ExpiresAt         time.Time // of the current token and of the session: whole seconds
 	AbsoluteExpiresAt time.Time // no refresh goes beyond it; zero: no limit
 
+	Idle     time.Duration // how long the user may do nothing; 0: no limit
+	ActiveAt time.Time     // when the user last did something; zero where Idle is 0
+	GrantID  ID            // of the remembered device; "" for none
+	// Refresh is to be handed out with the session, to a remembered device that has
+	// just asked for it. It is stored nowhere.
+	Refresh          RefreshToken
+	RefreshExpiresAt time.Time
+
 	Generation int64     // how often the token has been rotated; 0 after login
 	RotatedAt  time.Time // when Generation began; CreatedAt for 0
 
@@ -36,6 +44,15 @@ type Session struct {
 
 // Place returns where the session began.
 func (s *Session) Place() Place { return Place{IP: s.IP, Country: s.Country, ASN: s.ASN} }
+
+// IdleExpiresAt returns when the session ends if the user does nothing; zero: no
+// limit.
+func (s *Session) IdleExpiresAt() time.Time {
+	if s.Idle == 0 {
+		return time.Time{}
+	}
+	return s.ActiveAt.Add(s.Idle)
+}
 
 // FirstParty is the client id of sessions that users open themselves at
 // POST /sessions/login.
@@ -80,27 +97,6 @@ type Token struct {
 	IssuedAt   time.Time // iat
 	ExpiresAt  time.Time // exp
 	AuthTime   time.Time // auth_time
-}
-
-// Policy is how long sessions live and how their tokens rotate.
-type Policy struct {
-	TTL          time.Duration // of a token and of the session, from each refresh
-	RefreshAfter time.Duration // when clients should refresh; less than TTL
-	Jitter       float64       // clients are told up to this share earlier, 0 to 1
-	Grace        time.Duration // how long the previous token is good once its successor is in use
-	Absolute     time.Duration // longest life of a session whatever happens; 0: no limit
-	MaxPerUser   int           // the oldest is evicted beyond it
-}
-
-// RefreshIn returns how long a client should wait before it refreshes a token
-// of the given lifetime (exp less iat) that has remaining left: until
-// RefreshAfter, less a share of jitter taken from random (0 ≤ random < 1). Near
-// the absolute deadline, where tokens live shorter, it is five sixths of the
-// lifetime at most, so always less than what remains.
-func (p Policy) RefreshIn(lifetime, remaining time.Duration, random float64) time.Duration {
-	due := time.Duration(float64(p.RefreshAfter) * (1 - p.Jitter*random))
-	due = min(due, lifetime*5/6)
-	return max(due-(lifetime-remaining), 0).Truncate(time.Second)
 }
 
 type contextKey struct{}

@@ -101,4 +101,7 @@ type Use struct {
 	UserID     string
 	At         time.Time
 	Generation int64 // of the token that was used
+	// Active: it was the user who did something. A client that asks about its own
+	// session does nothing for it.
+	Active bool
 }

@@ -19,6 +19,9 @@ type sessionHash struct {
 	texts                     []any // digest and text in turn
 }
 
+// idleText is what the scripts are told of an idle timeout.
+func idleText(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) }
+
 func newHash(s *session.Session) (h sessionHash) {
 	h.access = h.intern(session.PackAccess(session.Access{
 		ClientID: s.ClientID, Scope: s.Scope, AMR: s.AMR, Username: s.Username, Roles: s.Roles,
@@ -54,7 +57,7 @@ func decode(sid session.ID, hash, texts map[string]string) (session.Session, err
 	place := session.UnpackPlace(hash["n"])
 	s := session.Session{
 		ID: sid, UserID: hash["u"], CreatedAt: sid.Time(),
-		IP: place.IP, Country: place.Country, ASN: place.ASN,
+		IP: place.IP, Country: place.Country, ASN: place.ASN, GrantID: session.ID(hash["m"]),
 	}
 	var rotated any
 	if at, ok := hash["r"]; ok {
@@ -75,6 +78,13 @@ func decode(sid session.ID, hash, texts map[string]string) (session.Session, err
 			return s, fmt.Errorf("%w: field %s of session is %q, want Unix seconds", session.ErrUnavailable, field, text)
 		}
 		*to = time.Unix(sec, 0).UTC()
+	}
+	if text, ok := hash["i"]; ok {
+		n, err := strconv.ParseUint(text, 10, 32)
+		if err != nil || n == 0 {
+			return s, fmt.Errorf("%w: field i of session is %q, want seconds", session.ErrUnavailable, text)
+		}
+		s.Idle, s.ActiveAt = time.Duration(n)*time.Second, s.CreatedAt
 	}
 	access := session.UnpackAccess(follow(hash["k"], texts))
 	s.ClientID, s.Scope, s.AMR = access.ClientID, access.Scope, access.AMR

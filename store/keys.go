@@ -38,6 +38,10 @@ func (k keyspace) user(userID string) string { return k.tag(userID) + "user:" + 
 
 func (k keyspace) seen(userID string) string { return k.tag(userID) + "seen:" + userID }
 
+func (k keyspace) grant(partition int, id session.ID) string {
+	return k.tags[partition] + "grant:" + string(id)
+}
+
 func (k keyspace) op(userID string, id session.EventID) string {
 	return k.tag(userID) + "op:" + string(id)
 }
@@ -65,6 +69,7 @@ type UserKeys struct {
 	User      string // DEL it to log the user out everywhere
 	Seen      string
 	Sessions  string // prefix; append a sid
+	Grants    string // prefix; append the id of a remembered device
 	Events    string
 	Activity  string
 	Feed      string
@@ -80,6 +85,7 @@ func KeysOf(userID string, partitions int) UserKeys {
 		User:      k.user(userID),
 		Seen:      k.seen(userID),
 		Sessions:  k.session(userID, ""),
+		Grants:    k.grant(p, ""),
 		Events:    k.events(p),
 		Activity:  k.activity(p),
 		Feed:      k.feed(p),

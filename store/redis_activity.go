@@ -3,18 +3,19 @@ package store
 import (
 	"context"
 	"strconv"
+	"strings"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 
 	"github.com/sessiongate/sessiongate/session"
 )
 
+const useArgs = 5 // what activity_record is told of each use
+
 // Use notes that sessions were used, and that their current tokens have arrived
 // at their owners. Sessions that have ended are passed over. One round trip for
-// each partition and each 250 uses; it may be repeated.
+// each partition and each 200 uses; it may be repeated.
 func (r *Redis) Use(ctx context.Context, uses []session.Use) error {
-	const perCall = maxScriptItems / 4
+	const perCall = maxScriptItems / useArgs
 	byPartition := make([][]any, r.Partitions())
 	flush := func(p int) error {
 		args := byPartition[p]
@@ -26,10 +27,10 @@ func (r *Redis) Use(ctx context.Context, uses []session.Use) error {
 	for _, u := range uses {
 		p := r.keys.partition(u.UserID)
 		if byPartition[p] == nil {
-			byPartition[p] = append(make([]any, 0, 1+4*min(len(uses), perCall)), r.keys.tags[p])
+			byPartition[p] = append(make([]any, 0, 1+useArgs*min(len(uses), perCall)), r.keys.tags[p])
 		}
-		byPartition[p] = append(byPartition[p], string(u.SessionID), u.UserID, u.At.UnixMilli(), u.Generation)
-		if len(byPartition[p]) > 4*perCall {
+		byPartition[p] = append(byPartition[p], string(u.SessionID), u.UserID, u.At.UnixMilli(), u.Generation, u.Active)
+		if len(byPartition[p]) > useArgs*perCall {
 			if err := flush(p); err != nil {
 				return err
 			}
@@ -47,7 +48,8 @@ func (r *Redis) Use(ctx context.Context, uses []session.Use) error {
 }
 
 // Activity returns up to limit sessions whose last use Postgres does not have
-// yet, the longest waiting first: SessionID and At only.
+// yet, the longest waiting first: SessionID and At only, and Active where it is
+// when the user last did something, in a session with an idle timeout.
 func (r *Redis) Activity(ctx context.Context, partition, limit int) ([]session.Use, error) {
 	ctx, cancel := r.bounded(ctx)
 	defer cancel()
@@ -58,7 +60,8 @@ func (r *Redis) Activity(ctx context.Context, partition, limit int) ([]session.U
 	uses := make([]session.Use, 0, len(members))
 	for _, m := range members {
 		sid, _ := m.Member.(string)
-		uses = append(uses, session.Use{SessionID: session.ID(sid), At: scoreTime(m.Score)})
+		sid, active := strings.CutSuffix(sid, "+")
+		uses = append(uses, session.Use{SessionID: session.ID(sid), At: scoreTime(m.Score), Active: active})
 	}
 	return uses, nil
 }
@@ -70,7 +73,7 @@ func (r *Redis) ClearActivity(ctx context.Context, partition int, written []sess
 		n := min(len(written), maxScriptItems)
 		args := make([]any, 0, 2*n)
 		for _, u := range written[:n] {
-			args = append(args, string(u.SessionID), u.At.UnixMilli())
+			args = append(args, string(u.SessionID)+activeMark(u.Active), u.At.UnixMilli())
 		}
 		if err := r.clearOnce(ctx, partition, args); err != nil {
 			return err
@@ -86,9 +89,27 @@ func (r *Redis) clearOnce(ctx context.Context, partition int, args []any) error 
 	return wrap("clear activity", activityClear.Run(ctx, r.db, []string{r.keys.activity(partition)}, args...).Err())
 }
 
-// lastSeen reads when a user's sessions were last used, in ms, by sid.
-func lastSeen(cmd *redis.MapStringStringCmd, sid session.ID) time.Time {
-	ms, err := strconv.ParseInt(cmd.Val()[string(sid)], 10, 64)
+// activeMark is behind a sid where Redis keeps when its user last did something.
+func activeMark(active bool) string {
+	if active {
+		return "+"
+	}
+	return ""
+}
+
+// noteUse puts into the session when it was last used, and when its user last did
+// something, from the user's hash of such times in ms by sid.
+func noteUse(s *session.Session, seen map[string]string) {
+	if at := seenAt(seen, string(s.ID)); at.After(s.LastActivity) {
+		s.LastActivity = at
+	}
+	if at := seenAt(seen, string(s.ID)+activeMark(true)); s.Idle != 0 && at.After(s.ActiveAt) {
+		s.ActiveAt = at
+	}
+}
+
+func seenAt(seen map[string]string, field string) time.Time {
+	ms, err := strconv.ParseInt(seen[field], 10, 64)
 	if err != nil {
 		return time.Time{}
 	}

@@ -22,42 +22,79 @@ const opMemo = time.Minute
 // Create begins a session and appends op, the login. s has everything but its
 // deadlines, which come back with it; op has the id, time and origin of the
 // request. Beyond Policy.MaxPerUser the user's oldest sessions are evicted, each
-// with an event of its own; evicted says how many. The call may be repeated with
-// the same s and op for half a minute; after that it returns an error that wraps
-// session.ErrUnavailable, as it does when Redis is full.
+// with an event of its own, and evicted says how many; or, where the policy is
+// DenyMore, session.ErrTooManySessions says no, and so does the log. The call may be
+// repeated with the same s and op for half a minute; after that it returns an error
+// that wraps session.ErrUnavailable, as it does when Redis is full.
 func (r *Redis) Create(ctx context.Context, s session.Session, op session.Event) (_ session.Session, evicted int, err error) {
+	s.GrantID = ""
+	return r.create(ctx, s, op, 0, "", "")
+}
+
+// create begins a session, and remembers the device under s.GrantID, if that is not
+// "", for as long as remember says, with this seed and the digest of its token.
+func (r *Redis) create(
+	ctx context.Context, s session.Session, op session.Event, remember time.Duration, seed, digest string,
+) (_ session.Session, evicted int, err error) {
 	ctx, cancel := r.bounded(ctx)
 	defer cancel()
-	describe(&op, &s)
-	op.Action, op.Success = session.ActionLogin, true
-
-	p := r.keys.partition(s.UserID)
-	hash := newHash(&s)
-	args := append(make([]any, 0, 36), r.keys.tags[p], opMemo.Milliseconds(), r.opt.Policy.TTL.Milliseconds(),
-		r.opt.Policy.Absolute.Milliseconds(), r.opt.Policy.MaxPerUser,
-		hash.access, hash.device, session.PackPlace(s.Place()), hash.userAgent, hash.authTime, len(hash.texts)/2, r.keep)
-	args = appendEvent(append(args, hash.texts...), &op)
-	keys := []string{
-		r.keys.session(s.UserID, s.ID), r.keys.user(s.UserID), r.keys.events(p),
-		r.keys.op(s.UserID, op.ID), r.keys.seen(s.UserID), r.keys.feed(p), r.keys.partitionMeta(p),
-	}
-	reply, err := sessionCreate.Run(ctx, r.db, keys, args...).StringSlice()
+	keys, args, texts := r.beginning(&s, &op)
+	args = append(append(args, remember.Milliseconds(), seed, digest), texts...)
+	reply, err := sessionCreate.Run(ctx, r.db, keys, appendEvent(args, &op)...).StringSlice()
 	if err != nil {
 		return session.Session{}, 0, wrap("create session", err)
 	}
-	if err := expectReply(reply, s.ID, 6); err != nil {
+	evicted, err = r.begun(&s, reply)
+	if err != nil {
 		return session.Session{}, 0, fmt.Errorf("store: create session: %w", err)
 	}
-	var errExp, errAbs, errCount error
-	s.ExpiresAt, errExp = msTime(reply[2])
-	s.AbsoluteExpiresAt, errAbs = msTime(reply[3])
-	evicted, errCount = strconv.Atoi(reply[4])
-	if err := errors.Join(errExp, errAbs, errCount); err != nil {
-		return session.Session{}, 0, fmt.Errorf("store: create session: %w", err)
+	return s, evicted, nil
+}
+
+// beginning makes ready what the scripts that begin a session have in common
+// (begin.lua), and fills in what follows from the policy.
+func (r *Redis) beginning(s *session.Session, op *session.Event) (keys []string, args, texts []any) {
+	limits := r.opt.Policy.Limits(s.ClientID, s.Roles)
+	s.Idle = limits.Idle
+	describe(op, s)
+	op.Action, op.Success = session.ActionLogin, true
+
+	p := r.keys.partition(s.UserID)
+	onLimit := "evict"
+	if r.opt.Policy.DenyMore {
+		onLimit = "deny"
 	}
+	hash := newHash(s)
+	args = append(make([]any, 0, 48), r.keys.tags[p], opMemo.Milliseconds(), limits.TTL.Milliseconds(),
+		limits.Absolute.Milliseconds(), idleText(limits.Idle), r.opt.Policy.MaxPerUser, onLimit,
+		hash.access, hash.device, session.PackPlace(s.Place()), hash.userAgent, hash.authTime, len(hash.texts)/2, r.keep,
+		string(s.GrantID))
+	keys = []string{
+		r.keys.session(s.UserID, s.ID), r.keys.user(s.UserID), r.keys.events(p), r.keys.op(s.UserID, op.ID),
+		r.keys.seen(s.UserID), r.keys.feed(p), r.keys.partitionMeta(p), r.keys.grant(p, s.GrantID),
+	}
+	return keys, args, hash.texts
+}
+
+// begun reads {sid, "created", exp, abs, evicted, now, until}.
+func (r *Redis) begun(s *session.Session, reply []string) (evicted int, err error) {
+	if len(reply) == 2 && reply[0] == string(s.ID) && reply[1] == "limit" {
+		return 0, session.ErrTooManySessions
+	}
+	if err := expectReply(reply, s.ID, 7); err != nil {
+		return 0, err
+	}
+	var errs [4]error
+	s.ExpiresAt, errs[0] = msTime(reply[2])
+	s.AbsoluteExpiresAt, errs[1] = msTime(reply[3])
+	evicted, errs[2] = strconv.Atoi(reply[4])
+	s.RefreshExpiresAt, errs[3] = msTime(reply[6])
 	s.CreatedAt = s.ID.Time()
 	s.RotatedAt, s.LastActivity = s.CreatedAt, s.CreatedAt
-	return s, evicted, nil
+	if s.Idle != 0 {
+		s.ActiveAt = s.CreatedAt
+	}
+	return evicted, errors.Join(errs[:]...)
 }
 
 // expectReply checks that a reply is about the session it should be about (a
@@ -82,6 +119,7 @@ func describe(e *session.Event, s *session.Session) {
 	e.UserID, e.SessionID = s.UserID, s.ID
 	e.Device, e.SessionPlace = s.Device, s.Place()
 	e.ClientID, e.Scope, e.AMR = s.ClientID, s.Scope, s.AMR
+	e.GrantID = s.GrantID
 }
 
 // appendEvent appends the values of the event, in the order of EventFields.
@@ -169,9 +207,11 @@ func (r *Redis) List(ctx context.Context, userID string) ([]session.Session, err
 	if err != nil {
 		return nil, wrap("list sessions", err)
 	}
-	ids := make([]session.ID, len(sids))
-	for i, sid := range sids {
-		ids[i] = session.ID(sid)
+	ids := make([]session.ID, 0, len(sids))
+	for _, sid := range sids {
+		if _, isGrant := grantOf(sid); !isGrant {
+			ids = append(ids, session.ID(sid))
+		}
 	}
 	sessions, err := r.load(ctx, userID, ids)
 	if err != nil {
@@ -223,16 +263,15 @@ func (r *Redis) load(ctx context.Context, userID string, sids []session.ID) ([]s
 			return nil, err
 		}
 		s.ExpiresAt = scoreTime(listed[i].Val())
-		if at := lastSeen(seen, sid); at.After(s.LastActivity) {
-			s.LastActivity = at
-		}
+		noteUse(&s, seen.Val())
 		sessions = append(sessions, s)
 	}
 	return sessions, nil
 }
 
 // Refresh rotates the session's token and moves its deadline; op has the id, the
-// time and the origin of the request. rotated is false when the token presented
+// time and the origin of the request, and its ActiveAt says, if it is not zero, that
+// the user has done something since the last refresh. rotated is false when the token presented
 // is the previous one and its holder gets the same successor again: a lost
 // answer, a second tab.
 //
@@ -247,8 +286,14 @@ func (r *Redis) Refresh(ctx context.Context, t session.Token, op session.Event) 
 	op.Action, op.Success, op.UserID, op.SessionID = session.ActionRefresh, true, t.UserID, t.SessionID
 
 	p := r.keys.partition(t.UserID)
-	args := appendEvent(append(make([]any, 0, 25), r.keys.tags[p], t.Generation, t.IssuedAt.Unix(),
-		r.opt.Policy.TTL.Milliseconds(), r.opt.Policy.Grace.Milliseconds(), r.bound.Load(), r.keep), &op)
+	active := ""
+	if !op.ActiveAt.IsZero() {
+		active = "1"
+	}
+	op.ActiveAt = time.Time{} // by Redis's clock, and only where it makes a difference
+	args := appendEvent(append(make([]any, 0, 32), r.keys.tags[p], t.Generation, t.IssuedAt.Unix(),
+		r.opt.Policy.Limits(t.ClientID, t.Roles).TTL.Milliseconds(), r.opt.Policy.Grace.Milliseconds(), r.bound.Load(),
+		r.keep, active), &op)
 	keys := []string{
 		r.keys.session(t.UserID, t.SessionID), r.keys.user(t.UserID), r.keys.events(p), r.keys.seen(t.UserID),
 		r.keys.feed(p), r.keys.partitionMeta(p),
@@ -275,14 +320,20 @@ func (r *Redis) Refresh(ctx context.Context, t session.Token, op session.Event) 
 	return s, reply[1] == "rotated", nil
 }
 
-// refreshed reads {sid, status, exp, now, field, value, …}.
+// refreshed reads {sid, status, exp, now, active, field, value, …}.
 func (r *Redis) refreshed(ctx context.Context, sid session.ID, reply []string) (session.Session, error) {
-	if err := expectReply(reply, sid, 8); err != nil {
+	if err := expectReply(reply, sid, 9); err != nil {
 		return session.Session{}, err
 	}
+	return r.whole(ctx, sid, reply[2], reply[3], reply[4], reply[5:])
+}
+
+// whole reads a session from its hash, as a script returns it: its deadline, the
+// time now, when its user was last active, and the fields with their values.
+func (r *Redis) whole(ctx context.Context, sid session.ID, exp, now, active string, fields []string) (session.Session, error) {
 	hash := make(map[string]string, 12)
-	for i := 4; i+1 < len(reply); i += 2 {
-		hash[reply[i]] = reply[i+1]
+	for i := 0; i+1 < len(fields); i += 2 {
+		hash[fields[i]] = fields[i+1]
 	}
 	texts, err := r.lookUp(ctx, r.keys.partition(hash["u"]), hash)
 	if err != nil {
@@ -292,19 +343,20 @@ func (r *Redis) refreshed(ctx context.Context, sid session.ID, reply []string) (
 	if err != nil {
 		return session.Session{}, err
 	}
-	if s.ExpiresAt, err = msTime(reply[2]); err != nil {
+	if s.ExpiresAt, err = msTime(exp); err != nil {
 		return session.Session{}, err
 	}
-	at, err := msTime(reply[3])
-	if err != nil {
+	if s.LastActivity, err = msTime(now); err != nil {
 		return session.Session{}, err
 	}
-	s.LastActivity = at
-	return s, nil
+	if s.Idle != 0 {
+		s.ActiveAt, err = msTime(active)
+	}
+	return s, err
 }
 
-// Revoke ends one session of the user for the given reason; op has the origin
-// and the time of the request. ended is false when there was nothing to end. It
+// Revoke ends one session of the user for the given reason, and forgets its device
+// if that was remembered; op has the origin and the time of the request. ended is false when there was nothing to end. It
 // may be repeated, and works when Redis is full.
 func (r *Redis) Revoke(
 	ctx context.Context, userID string, sid session.ID, reason session.EndReason, op session.Event,
@@ -328,8 +380,8 @@ func (r *Redis) Revoke(
 	return reply[1] == "revoked", nil
 }
 
-// RevokeUser ends all sessions of the user, but for the one named by except if
-// it is not "". n is how many this call ended, at is Redis's time at which they
+// RevokeUser ends all sessions of the user and forgets their remembered devices,
+// but for the session named by except, if it is not "", and its device. n is how many this call ended, at is Redis's time at which they
 // did. It may be repeated, and works when Redis is full.
 func (r *Redis) RevokeUser(
 	ctx context.Context, userID string, except session.ID, reason session.EndReason, op session.Event,

@@ -3,7 +3,7 @@
 
 -- The names of session.EventFields, in its order (a test compares the two).
 local EVENT = { 'v', 'id', 'at', 'action', 'ok', 'reason', 'ends', 'error', 'user', 'sid',
-  'ip', 'ua', 'device', 'sip', 'access', 'exp', 'abs', 'risk' }
+  'ip', 'ua', 'device', 'sip', 'access', 'exp', 'abs', 'risk', 'idle', 'active', 'grant' }
 
 -- text writes a whole number without an exponent.
 local function text(n) return string.format('%.0f', n) end
@@ -51,10 +51,27 @@ local function resolve(prefix, value)
   return redis.call('GET', prefix .. 'text:' .. string.sub(value, 2)) or ''
 end
 
+-- born is the time inside a UUIDv7, Unix ms.
+local function born(id) return tonumber(string.sub(id, 1, 8) .. string.sub(id, 10, 13), 16) end
+
+-- active is when the user of a session last did something, Unix ms. It lies beside
+-- the time of the session's last use, under "<sid>+"; until then there is the login.
+local function active(seen, sid)
+  return tonumber(redis.call('HGET', seen, sid .. '+') or born(sid))
+end
+
+-- idle_end is when the session ends if the user does nothing: the idle timeout
+-- after their last activity, and 2 s later than that, since activity reaches Redis
+-- up to a second after it happened.
+local function idle_end(since, idle) return since + tonumber(idle) * 1000 + 2000 end
+
+-- about reads of a session's hash what its ending has to say: {u, a, k, d, n, i, m}.
+local function about(key) return redis.call('HMGET', key, 'u', 'a', 'k', 'd', 'n', 'i', 'm') end
+
 -- ending makes the event that ends a session, with all that its row needs. The
 -- reader derives the event's id from the sid. why is a session.EndReason, note
--- what whoever asked for it said, hash is {u, a, k, d, n}.
-local function ending(prefix, request, sid, why, note, hash, exp, at)
+-- what whoever asked for it said, hash is what about returned.
+local function ending(prefix, seen, request, sid, why, note, hash, exp, at)
   local e = {}
   for _, name in ipairs(EVENT) do e[name] = request[name] end
   e.id, e.at, e.action, e.ok, e.reason, e.ends, e.error = '', text(at), 'logout', '1', note, why, ''
@@ -62,6 +79,8 @@ local function ending(prefix, request, sid, why, note, hash, exp, at)
   e.user, e.sid, e.exp = hash[1], sid, text(exp)
   e.abs = hash[2] and hash[2] .. '000' or ''
   e.access, e.device, e.sip = resolve(prefix, hash[3]), resolve(prefix, hash[4]), hash[5] or ''
+  e.idle, e.grant = hash[6] or '', hash[7] or ''
+  e.active = hash[6] and text(active(seen, sid)) or ''
   return e
 end
 
@@ -78,9 +97,72 @@ local function announce(feed, meta, keep, e, at)
   redis.call('XTRIM', feed, 'MINID', '~', text(at - tonumber(ms)))
 end
 
--- outlive sets the user's key to live as long as its longest-lived entry. GT
+-- The functions below take the names of a user's keys as k: {prefix, user, events,
+-- seen, feed, meta, keep}, keep being what announce needs.
+
+-- forget takes a session out of the user's keys.
+local function forget(k, sid)
+  redis.call('ZREM', k.user, sid)
+  redis.call('HDEL', k.seen, sid, sid .. '+')
+end
+
+-- grant_of returns the id of the remembered device that a member of the user's zset
+-- stands for, nil where it is a session.
+local function grant_of(member) return string.match(member, '^g:(.+)$') end
+
+-- end_grant forgets a remembered device.
+local function end_grant(k, id)
+  redis.call('ZREM', k.user, 'g:' .. id)
+  redis.call('DEL', k.prefix .. 'grant:' .. id)
+end
+
+-- finish ends a live session: the event, the announcement, the keys. It ends the
+-- session's grant as well; only a session that runs out by itself leaves it.
+local function finish(k, request, sid, why, note, hash, exp, at)
+  local over = ending(k.prefix, k.seen, request, sid, why, note, hash, exp, at)
+  append(k.events, over)
+  announce(k.feed, k.meta, k.keep, over, at)
+  forget(k, sid)
+  redis.call('DEL', k.prefix .. 'session:' .. sid)
+  if hash[7] then end_grant(k, hash[7]) end
+end
+
+-- prune takes out of the user's keys what has expired. The last session of a
+-- remembered device stays listed as long as the device: ZREM of it is how somebody
+-- ends both by hand, also after the session has run out.
+local function prune(k, at)
+  local over = redis.call('ZRANGEBYSCORE', k.user, '-inf', text(at))
+  if #over == 0 then return end
+  local kept = {}
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', k.user, '(' .. text(at), '+inf')) do
+    local id = grant_of(member)
+    local last = id and redis.pcall('HGET', k.prefix .. 'grant:' .. id, 's')
+    if type(last) == 'string' then kept[last] = true end
+  end
+  for _, member in ipairs(over) do
+    local id = grant_of(member)
+    if id then
+      end_grant(k, id)
+    elseif not kept[member] then
+      forget(k, member)
+    end
+  end
+end
+
+-- arrived notes on the remembered device that the answer which began the session
+-- has reached it: from then on its previous refresh token is good for the grace only.
+local function arrived(prefix, id, sid)
+  local key = prefix .. 'grant:' .. id
+  local grant = redis.pcall('HMGET', key, 's', 'c')
+  if grant[1] == sid and grant[2] ~= '1' then redis.call('HSET', key, 'c', '1') end
+end
+
+-- outlive sets the user's keys to live as long as the longest-lived entry. GT
 -- would leave a fresh key without a TTL.
-local function outlive(key)
-  local last = redis.call('ZRANGE', key, -1, -1, 'WITHSCORES')
-  if last[2] then redis.call('PEXPIREAT', key, text(tonumber(last[2]))) end
+local function outlive(k)
+  local last = redis.call('ZRANGE', k.user, -1, -1, 'WITHSCORES')
+  if last[2] then
+    redis.call('PEXPIREAT', k.user, text(tonumber(last[2])))
+    redis.call('PEXPIREAT', k.seen, text(tonumber(last[2])))
+  end
 end

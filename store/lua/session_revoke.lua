@@ -1,5 +1,6 @@
 #!lua flags=allow-oom
--- session_revoke: end one session, append the event that says so, and announce it.
+-- session_revoke: end one session and the grant of its device, append the event that says so,
+-- and announce it.
 --
 -- KEYS[1]  hash    session   sg:{p}:session:<sid>
 -- KEYS[2]  zset    user      sg:{p}:user:<user id>   member sid, score expiry (Unix ms)
@@ -20,15 +21,13 @@
 local bad = wrong_type({ 'hash', 'zset', 'stream', 'hash', 'stream', 'hash' })
 if bad then return bad end
 
-local prefix, e, at = ARGV[1], event(), now()
-local hash = redis.call('HMGET', KEYS[1], 'u', 'a', 'k', 'd', 'n')
-local exp = redis.call('ZSCORE', KEYS[2], e.sid)
+local e, at = event(), now()
+local k = {
+  prefix = ARGV[1], user = KEYS[2], events = KEYS[3], seen = KEYS[4], feed = KEYS[5], meta = KEYS[6], keep = ARGV[3],
+}
+local hash = about(KEYS[1])
+local exp = redis.call('ZSCORE', k.user, e.sid)
 if not exp or hash[1] ~= e.user then return { e.sid, 'absent', text(at) } end
 
-local over = ending(prefix, e, e.sid, ARGV[2], e.reason, hash, tonumber(exp), at)
-append(KEYS[3], over)
-announce(KEYS[5], KEYS[6], ARGV[3], over, at)
-redis.call('ZREM', KEYS[2], e.sid)
-redis.call('HDEL', KEYS[4], e.sid)
-redis.call('DEL', KEYS[1])
+finish(k, e, e.sid, ARGV[2], e.reason, hash, tonumber(exp), at)
 return { e.sid, 'revoked', text(at) }

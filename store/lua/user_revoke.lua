@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
--- user_revoke: end all sessions of a user, but for one that may be named, and
--- append an event for each, and announce each.
+-- user_revoke: end all sessions of a user and forget their remembered devices, but
+-- for one session that may be named, and its device; append an event for each
+-- session, and announce each.
 --
 -- KEYS[1]  zset    user      sg:{p}:user:<user id>   member sid, score expiry (Unix ms)
 -- KEYS[2]  stream  events    sg:{p}:events
@@ -21,26 +22,27 @@
 local bad = wrong_type({ 'zset', 'stream', 'hash', 'stream', 'hash' })
 if bad then return bad end
 
-local prefix, e, at = ARGV[1], event(), now()
-local listed = redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')
-local ended, gone = 0, {}
+local e, at, spared = event(), now(), ARGV[3]
+local k = {
+  prefix = ARGV[1], user = KEYS[1], events = KEYS[2], seen = KEYS[3], feed = KEYS[4], meta = KEYS[5], keep = ARGV[4],
+}
+local own = spared ~= '' and redis.call('HGET', k.prefix .. 'session:' .. spared, 'm')
+local listed = redis.call('ZRANGE', k.user, 0, -1, 'WITHSCORES')
+local ended, gone, grants = 0, {}, {}
 for i = 1, #listed, 2 do
-  local sid, key = listed[i], prefix .. 'session:' .. listed[i]
-  if sid ~= ARGV[3] then
-    local hash = redis.call('HMGET', key, 'u', 'a', 'k', 'd', 'n')
+  local sid, grant = listed[i], grant_of(listed[i])
+  if grant then
+    if grant ~= own then grants[#grants + 1] = grant end
+  elseif sid ~= spared then
+    local hash = about(k.prefix .. 'session:' .. sid)
     if hash[1] == e.user then
-      local over = ending(prefix, e, sid, ARGV[2], e.reason, hash, tonumber(listed[i + 1]), at)
-      append(KEYS[2], over)
-      announce(KEYS[4], KEYS[5], ARGV[4], over, at)
-      redis.call('DEL', key)
+      finish(k, e, sid, ARGV[2], e.reason, hash, tonumber(listed[i + 1]), at)
       ended = ended + 1
     end
     gone[#gone + 1] = sid
   end
 end
-for _, sid in ipairs(gone) do
-  redis.call('ZREM', KEYS[1], sid)
-  redis.call('HDEL', KEYS[3], sid)
-end
-outlive(KEYS[1])
+for _, sid in ipairs(gone) do forget(k, sid) end
+for _, grant in ipairs(grants) do end_grant(k, grant) end
+outlive(k)
 return { e.user, text(ended), text(at) }
