@@ -31,6 +31,7 @@ type liveStore interface {
 	fences
 	epochs
 	clockSource
+	userRevoker
 	Partitions() int
 }
 
@@ -43,6 +44,7 @@ type ledgerStore interface {
 	active
 	epochBook
 	partitioner
+	lockedOut
 }
 
 // Deps are what the jobs work with.
@@ -88,6 +90,7 @@ func All(d Deps) ([]Job, error) {
 		closer: closer, rows: d.Postgres, epochs: d.Redis, book: d.Postgres, partitions: count, page: lookPage,
 		ttl: d.TTL, maxMissing: at.ReconcileMaxMissing, log: d.Log, halted: halted,
 	}
+	lockout := &lockout{users: d.Postgres, sessions: d.Redis, now: now}
 	partitions := &partitions{db: d.Postgres, now: now}
 	clock := &clock{source: d.Redis, skew: skew}
 
@@ -96,6 +99,7 @@ func All(d Deps) ([]Job, error) {
 		{Name: "activity", Schedule: at.Activity, Timeout: 5 * time.Second, Run: d.Tracker.Run},
 		{Name: "last_activity", Schedule: at.Activity, Timeout: 30 * time.Second, Run: lastActivity.Run},
 		{Name: "sweep", Schedule: at.Sweep, Timeout: time.Minute, Run: sweep.Run},
+		{Name: "lockout", Schedule: at.Sweep, Timeout: time.Minute, Run: lockout.Run},
 		{Name: "reconcile", Schedule: at.Reconcile, Timeout: 5 * time.Minute, Run: reconcile.Run},
 		{Name: "partitions", Schedule: at.Partitions, Timeout: time.Minute, Run: partitions.Run, AtStart: true},
 		{Name: "clock", Schedule: "@every 10s", Timeout: 5 * time.Second, Run: clock.Run},

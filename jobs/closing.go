@@ -34,7 +34,7 @@ type fences interface {
 // endings is the ledger, as store.Postgres offers it.
 type endings interface {
 	// CloseMissing ends those of the sessions that have not ended meanwhile, as
-	// expired if their expires_at, read again, is at lookedAt or before, else as
+	// expired or idle if their time, read again, was over at lookedAt, else as
 	// removed_in_redis. It returns how many it ended; those that another gateway is
 	// just closing are not among them.
 	CloseMissing(ctx context.Context, ids []session.ID, lookedAt time.Time) (closed int, err error)
@@ -63,8 +63,8 @@ const (
 //  2. fence: note where the partition's events end now, after the look. Whatever
 //     made the session go missing before the look has its event before the fence.
 //  3. wait until the flush has passed the fence.
-//  4. announce those that were not due yet, for nobody else has: caches of answers
-//     may still hold them. Before the close, so that a crash in between announces
+//  4. announce those whose token is still good, for nobody else has: caches of
+//     answers may still hold them. Before the close, so that a crash in between announces
 //     them twice rather than never.
 //  5. close: lock the row, read it again, decide from what it says now.
 //
@@ -81,7 +81,7 @@ type closer struct {
 // A sighting is what one look at Redis found.
 type sighting struct {
 	at      time.Time                 // not before the look: what expired until then expired in good order
-	missing map[int][]session.Session // by partition; ID, UserID and ExpiresAt
+	missing map[int][]session.Session // by partition; ID, UserID, ExpiresAt, Idle and ActiveAt
 }
 
 func (s sighting) count() (n int) {
@@ -89,6 +89,31 @@ func (s sighting) count() (n int) {
 		n += len(ids)
 	}
 	return n
+}
+
+// early counts those that nothing explains: neither was their time over, nor had
+// their users been idle for too long.
+func (s sighting) early() (n int) {
+	for _, missing := range s.missing {
+		for i := range missing {
+			if s.reason(&missing[i]) == session.EndRemoved {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// reason is why a session is missing, as far as its row tells.
+func (s sighting) reason(m *session.Session) session.EndReason {
+	idle := m.IdleExpiresAt()
+	switch {
+	case !m.ExpiresAt.After(s.at):
+		return session.EndExpired
+	case !idle.IsZero() && !idle.After(s.at):
+		return session.EndIdle
+	}
+	return session.EndRemoved
 }
 
 // look asks Redis which of the sessions are missing.
@@ -99,7 +124,9 @@ func (c *closer) look(ctx context.Context, page []session.Session) (sighting, er
 	}
 	known := make(map[session.ID]session.Session, len(page))
 	for _, s := range page {
-		known[s.ID] = session.Session{ID: s.ID, UserID: s.UserID, ExpiresAt: s.ExpiresAt}
+		known[s.ID] = session.Session{
+			ID: s.ID, UserID: s.UserID, ExpiresAt: s.ExpiresAt, Idle: s.Idle, ActiveAt: s.ActiveAt,
+		}
 	}
 	seen := sighting{at: c.now(), missing: make(map[int][]session.Session)}
 	for _, id := range ids {
@@ -165,24 +192,24 @@ func (c *closer) wait(ctx context.Context, f store.Fence, wanted map[int]string)
 func (c *closer) end(ctx context.Context, seen []sighting, partitions map[int]bool) (done int, err error) {
 	for _, s := range seen {
 		var ids []session.ID
-		var early []session.Session
+		early := make(map[session.EndReason][]session.Session)
 		for p, missing := range s.missing {
 			if !partitions[p] {
 				continue
 			}
 			for _, m := range missing {
 				ids = append(ids, m.ID)
-				if m.ExpiresAt.After(s.at) {
-					early = append(early, m)
+				if why := s.reason(&m); why != session.EndExpired {
+					early[why] = append(early[why], m)
 				}
 			}
 		}
 		if len(ids) == 0 {
 			continue
 		}
-		if len(early) > 0 {
-			if err := c.feed.Announce(ctx, early, session.EndRemoved); err != nil {
-				return done, fmt.Errorf("announce %d sessions: %w", len(early), err)
+		for why, sessions := range early {
+			if err := c.feed.Announce(ctx, sessions, why); err != nil {
+				return done, fmt.Errorf("announce %d sessions: %w", len(sessions), err)
 			}
 		}
 		n, err := c.ledger.CloseMissing(ctx, ids, s.at)

@@ -46,7 +46,8 @@ const (
 var errTooManyMissing = errors.New("too many sessions are missing in Redis, none has been closed; " +
 	"check that redis.url names the right Redis and that its data is complete")
 
-// reconcile ends the sessions whose keys were removed by hand. It compares every
+// reconcile ends the sessions whose keys were removed by hand, and those whose users
+// were idle for too long: their keys have expired before their time. It compares every
 // session that Postgres has as active with Redis, and distrusts what it finds:
 // a wrong URL or an old backup would look like everybody being removed, and what
 // is closed in Postgres stays closed.
@@ -56,8 +57,8 @@ var errTooManyMissing = errors.New("too many sessions are missing in Redis, none
 //     was lost with the old one has been swept as expired by then.
 //   - A session that began before the epoch did was lost with the data before it,
 //     not removed, also where no epoch had been recorded yet. It is the sweep's.
-//   - If more than maxMissing of all sessions looked at in a pass are missing,
-//     nothing is closed. So a pass first looks at everything, and remembers no
+//   - If more than maxMissing of all sessions looked at in a pass are missing and
+//     not idle, nothing is closed. So a pass first looks at everything, and remembers no
 //     more than it may close in one go; the rest is the next pass's. An alarm ends
 //     by itself, at the latest when what is missing has expired.
 type reconcile struct {
@@ -143,7 +144,7 @@ func (r *reconcile) pass(ctx context.Context, trusted map[int]life) (seen []sigh
 				return nil, 0, 0, err
 			}
 			n := found.count()
-			looked, missing = looked+len(candidates), missing+n
+			looked, missing = looked+len(candidates), missing+found.early()
 			if n > 0 && kept < maxMissing {
 				seen, kept = append(seen, found), kept+n
 			}

@@ -51,11 +51,14 @@ type lastUse struct {
 	user       string
 	at         int64 // Unix ms
 	generation int64
+	active     bool // the user did something, at about that time
 }
 
-// merge is the same in any order: the latest time, the highest generation.
+// merge is the same in any order: the latest time, the highest generation. What the
+// user did and what a client asked are within the second that lies between two runs,
+// so the later time serves for both.
 func (u lastUse) merge(v lastUse) lastUse {
-	u.at, u.generation = max(u.at, v.at), max(u.generation, v.generation)
+	u.at, u.generation, u.active = max(u.at, v.at), max(u.generation, v.generation), u.active || v.active
 	return u
 }
 
@@ -89,10 +92,18 @@ func NewTracker(sink useSink, reg prometheus.Registerer) (*Tracker, error) {
 	return t, nil
 }
 
-// Seen notes that the token was accepted at now. It takes well under a
-// microsecond, waits for nothing, and may be called from anywhere.
-func (t *Tracker) Seen(token session.Token, now time.Time) {
-	t.add(token.SessionID, lastUse{user: token.UserID, at: now.UnixMilli(), generation: token.Generation})
+// Seen notes that the token was accepted at now, for something that its user did. It
+// takes well under a microsecond, waits for nothing, and may be called from anywhere.
+func (t *Tracker) Seen(token session.Token, now time.Time) { t.note(token, now, true) }
+
+// Asked is Seen where nobody did anything: a client wants to know about its session.
+// That is a use of the session and no activity of its user.
+func (t *Tracker) Asked(token session.Token, now time.Time) { t.note(token, now, false) }
+
+func (t *Tracker) note(token session.Token, now time.Time, active bool) {
+	t.add(token.SessionID, lastUse{
+		user: token.UserID, at: now.UnixMilli(), generation: token.Generation, active: active,
+	})
 }
 
 func (t *Tracker) add(sid session.ID, use lastUse) {
@@ -133,6 +144,7 @@ func (t *Tracker) Run(ctx context.Context) (done int, err error) {
 		for sid, use := range t.shards[i].swap() {
 			batch = append(batch, session.Use{
 				SessionID: sid, UserID: use.user, At: time.UnixMilli(use.at).UTC(), Generation: use.generation,
+				Active: use.active,
 			})
 			if len(batch) == t.perCall {
 				send()
@@ -161,6 +173,6 @@ func (s *trackerShard) swap() map[session.ID]lastUse {
 
 func (t *Tracker) restore(uses []session.Use) {
 	for _, u := range uses {
-		t.add(u.SessionID, lastUse{user: u.UserID, at: u.At.UnixMilli(), generation: u.Generation})
+		t.add(u.SessionID, lastUse{user: u.UserID, at: u.At.UnixMilli(), generation: u.Generation, active: u.Active})
 	}
 }

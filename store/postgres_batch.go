@@ -58,10 +58,12 @@ type sessionRow struct {
 	ip, userAgent                        string
 	clientID, scope, amr                 string
 	absoluteExpiresAt                    string
+	idle, grantID                        string
 	fromLogin                            bool
 
 	// What only grows.
 	lastActivity, expiresAt time.Time
+	activeAt                time.Time // zero: not known
 }
 
 func newSessionRow(e *session.Event) sessionRow {
@@ -75,8 +77,13 @@ func newSessionRow(e *session.Event) sessionRow {
 		scope:             e.Scope,
 		amr:               strings.Join(e.AMR, " "),
 		absoluteExpiresAt: timeText(e.AbsoluteExpiresAt),
+		grantID:           string(e.GrantID),
 		lastActivity:      e.SessionID.Time(),
 		expiresAt:         e.ExpiresAt,
+		activeAt:          e.ActiveAt,
+	}
+	if e.Idle != 0 {
+		r.idle = idleText(e.Idle)
 	}
 	if e.Success && e.Action == session.ActionLogin {
 		r.fromLogin = true
@@ -110,6 +117,8 @@ func (r *sessionRow) merge(o *sessionRow) {
 			{&r.scope, &o.scope},
 			{&r.amr, &o.amr},
 			{&r.absoluteExpiresAt, &o.absoluteExpiresAt},
+			{&r.idle, &o.idle},
+			{&r.grantID, &o.grantID},
 		} {
 			if o.fromLogin || *c.to == "" {
 				*c.to = *c.from
@@ -122,6 +131,9 @@ func (r *sessionRow) merge(o *sessionRow) {
 	}
 	if o.expiresAt.After(r.expiresAt) {
 		r.expiresAt = o.expiresAt
+	}
+	if o.activeAt.After(r.activeAt) {
+		r.activeAt = o.activeAt
 	}
 }
 
@@ -136,12 +148,12 @@ func (b *batch) users() []string {
 }
 
 func (b *batch) sessionColumns() *columns {
-	c := newColumns(16, len(b.sessions))
+	c := newColumns(19, len(b.sessions))
 	for _, id := range slices.Sorted(maps.Keys(b.sessions)) {
 		r := b.sessions[id]
 		c.add(string(id), r.userID, r.token, r.deviceInfo, r.deviceID, r.devicePlatform, r.ip, r.userAgent,
 			r.clientID, r.scope, r.amr, timeText(id.Time()), timeText(r.lastActivity), timeText(r.expiresAt),
-			r.absoluteExpiresAt, strconv.FormatBool(r.fromLogin))
+			r.absoluteExpiresAt, strconv.FormatBool(r.fromLogin), r.idle, timeText(r.activeAt), r.grantID)
 	}
 	return c
 }

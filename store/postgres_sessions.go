@@ -28,23 +28,24 @@ type SessionCursor struct {
 	ID           session.ID
 }
 
-// WriteActivity moves last_activity forward to when sessions were last used,
-// never back. It returns those of the uses whose session has a row; the others
-// are for later, when the flush has made it. A use that names no possible session
-// or no likely time is left out as well. One round trip.
+// WriteActivity moves last_activity forward to when sessions were last used, never
+// back, and active_at to when their users last did something. It returns those of the
+// uses whose session has a row; the others are for later, when the flush has made it.
+// A use that names no possible session or no likely time is left out as well. One
+// round trip.
 func (p *Postgres) WriteActivity(ctx context.Context, uses []session.Use) (written []session.Use, err error) {
-	latest := make(map[session.ID]time.Time, len(uses))
+	latest := make(map[session.ID]lastUse, len(uses))
 	for _, u := range uses {
-		if _, err := session.ParseID(string(u.SessionID)); err == nil && likely(u.At) && u.At.After(latest[u.SessionID]) {
-			latest[u.SessionID] = u.At
+		if _, err := session.ParseID(string(u.SessionID)); err == nil && likely(u.At) {
+			latest[u.SessionID] = latest[u.SessionID].merge(u)
 		}
 	}
 	if len(latest) == 0 {
 		return nil, nil
 	}
-	c := newColumns(2, len(latest))
-	for id, at := range latest {
-		c.add(string(id), timeText(at))
+	c := newColumns(3, len(latest))
+	for id, use := range latest {
+		c.add(string(id), timeText(use.at), timeText(use.active))
 	}
 	var ids []session.ID
 	if err := p.db.SelectContext(ctx, &ids, updateLastActivity, c.args()...); err != nil {
@@ -62,13 +63,26 @@ func (p *Postgres) WriteActivity(ctx context.Context, uses []session.Use) (writt
 	return written, nil
 }
 
+// lastUse is when a session was last used, and when by its user's doing.
+type lastUse struct{ at, active time.Time }
+
+func (l lastUse) merge(u session.Use) lastUse {
+	if u.At.After(l.at) {
+		l.at = u.At
+	}
+	if u.Active && u.At.After(l.active) {
+		l.active = u.At
+	}
+	return l
+}
+
 // likely says whether t can be the time of an event, as session.DecodeEvent has
 // it: anybody can write any score into Redis.
 func likely(t time.Time) bool { return t.Unix() >= 1e9 && t.Unix() < 1e10 }
 
 // Expired returns the active sessions whose deadline is not after before, in the
 // order of their ids, from the one after after ("" for the first). They carry
-// ID, UserID, CreatedAt, LastActivity and ExpiresAt. One round trip.
+// ID, UserID, CreatedAt, LastActivity, ExpiresAt, Idle and ActiveAt. One round trip.
 func (p *Postgres) Expired(ctx context.Context, before time.Time, after session.ID, limit int) ([]session.Session, error) {
 	return p.page(ctx, "list expired sessions", selectExpiredSessions, before, pageStart(after), limit)
 }
@@ -104,8 +118,9 @@ func (p *Postgres) page(ctx context.Context, what, statement string, args ...any
 
 // CloseMissing ends those of the sessions that are still active: the caller has
 // looked for them in Redis at lookedAt, found them missing, and waited until the
-// flush had passed that moment. One whose deadline had come by then is logged as
-// expired at its deadline, another as removed by hand at lookedAt, each once
+// flush had passed that moment. One whose deadline had come by then, or whose user had
+// been idle for too long, is logged as expired at that time, with the reason; another
+// as removed by hand at lookedAt, each once
 // however often and wherever this is called. It leaves out sessions that another
 // transaction is writing to and those with a dead letter that nobody has handled.
 // One round trip.
@@ -137,6 +152,8 @@ type storedSession struct {
 	LastActivity      time.Time      `db:"last_activity"`
 	ExpiresAt         time.Time      `db:"expires_at"`
 	AbsoluteExpiresAt sql.NullTime   `db:"absolute_expires_at"`
+	IdleTimeout       sql.NullInt32  `db:"idle_timeout"`
+	ActiveAt          sql.NullTime   `db:"active_at"`
 	EndedAt           sql.NullTime   `db:"ended_at"`
 	EndReason         string         `db:"end_reason"`
 }
@@ -159,6 +176,8 @@ func (r *storedSession) session() session.Session {
 		LastActivity:      r.LastActivity.UTC(),
 		ExpiresAt:         r.ExpiresAt.UTC(),
 		AbsoluteExpiresAt: utc(r.AbsoluteExpiresAt),
+		Idle:              time.Duration(r.IdleTimeout.Int32) * time.Second,
+		ActiveAt:          utc(r.ActiveAt),
 		EndedAt:           utc(r.EndedAt),
 		EndReason:         session.EndReason(r.EndReason),
 	}

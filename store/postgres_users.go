@@ -21,6 +21,7 @@ var (
 	selectUsers            = schema.Query("select_users")
 	updateUserPassword     = schema.Query("update_user_password")
 	updateUserActive       = schema.Query("update_user_active")
+	selectLockedOutUsers   = schema.Query("select_locked_out_users")
 )
 
 // userRow is a row of users as the statements select it.
@@ -126,6 +127,13 @@ func (p *Postgres) ListUsers(ctx context.Context, limit int) ([]session.User, er
 		users[i] = rows[i].user()
 	}
 	return users, nil
+}
+
+// LockedOut returns up to limit users who may not sign in and have sessions that have
+// not ended. One round trip.
+func (p *Postgres) LockedOut(ctx context.Context, limit int) (ids []string, err error) {
+	err = p.db.SelectContext(ctx, &ids, selectLockedOutUsers, limit)
+	return ids, pgError("list locked-out users", err)
 }
 
 func (p *Postgres) update(ctx context.Context, statement string, args ...any) (rows int64, err error) {

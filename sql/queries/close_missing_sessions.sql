@@ -1,7 +1,8 @@
 -- close_missing_sessions: end sessions that Redis no longer has, each with its
 -- one row in session_logs. What has run out by the time of the look expired, at
--- the moment it ran out; the rest was removed, at the time of the look. That is
--- decided from the row as it is once it is locked.
+-- the moment it ran out, be it that nobody refreshed it or that its user did
+-- nothing; the rest was removed, at the time of the look. That is decided from the
+-- row as it is once it is locked.
 --
 -- $1 uuid[]       id of the session
 -- $2 uuid[]       id of its ending
@@ -12,7 +13,7 @@
 -- which may be their ending. Counts on user_sessions_pkey and
 -- session_logs_dead_session_id_idx.
 WITH gone AS (
-    SELECT s.id, e.ending_id
+    SELECT s.id, e.ending_id, LEAST(s.expires_at, s.active_at + s.idle_timeout * CAST('1 second' AS interval)) AS due
     FROM user_sessions AS s
     JOIN unnest(CAST($1 AS uuid[]), CAST($2 AS uuid[])) AS e (id, ending_id) ON e.id = s.id
     WHERE s.end_reason IS NULL
@@ -24,9 +25,10 @@ WITH gone AS (
 ), closed AS (
     UPDATE user_sessions AS s
     SET is_active = false,
-        ended_at = LEAST(s.expires_at, CAST($3 AS timestamptz)),
+        ended_at = LEAST(gone.due, CAST($3 AS timestamptz)),
         end_reason = CASE
-            WHEN s.expires_at > CAST($3 AS timestamptz) THEN 'removed_in_redis'
+            WHEN gone.due > CAST($3 AS timestamptz) THEN 'removed_in_redis'
+            WHEN gone.due < s.expires_at THEN 'idle_timeout'
             WHEN s.expires_at >= s.absolute_expires_at THEN 'absolute_timeout'
             ELSE 'expired' END
     FROM gone

@@ -20,25 +20,32 @@
 -- $14 timestamptz[]  expires_at
 -- $15 text[]         absolute_expires_at
 -- $16 boolean[]      from_login
+-- $17 text[]         idle_timeout, in seconds; '' for none
+-- $18 text[]         active_at; '' for not known
+-- $19 text[]         grant_id; '' for none
 --
 -- Locks every row it is given, in the order of the ids, so that two batches
 -- never wait for each other. Counts on user_sessions_pkey.
 INSERT INTO user_sessions AS s (
     id, user_id, session_token, device_info, device_id, device_platform, ip_address, user_agent,
-    client_id, scope, amr, created_at, last_activity, expires_at, absolute_expires_at, from_login)
+    client_id, scope, amr, created_at, last_activity, expires_at, absolute_expires_at, from_login,
+    idle_timeout, active_at, grant_id)
 SELECT e.id, e.user_id, e.session_token,
        NULLIF(e.device_info, ''), NULLIF(e.device_id, ''), NULLIF(e.device_platform, ''),
        CAST(NULLIF(e.ip_address, '') AS inet), NULLIF(e.user_agent, ''),
        NULLIF(e.client_id, ''), NULLIF(e.scope, ''), string_to_array(NULLIF(e.amr, ''), ' '),
        e.created_at, e.last_activity, e.expires_at,
-       CAST(NULLIF(e.absolute_expires_at, '') AS timestamptz), e.from_login
+       CAST(NULLIF(e.absolute_expires_at, '') AS timestamptz), e.from_login,
+       CAST(NULLIF(e.idle_timeout, '') AS integer), CAST(NULLIF(e.active_at, '') AS timestamptz),
+       CAST(NULLIF(e.grant_id, '') AS uuid)
 FROM unnest(CAST($1 AS uuid[]), CAST($2 AS text[]), CAST($3 AS text[]), CAST($4 AS text[]),
             CAST($5 AS text[]), CAST($6 AS text[]), CAST($7 AS text[]), CAST($8 AS text[]),
             CAST($9 AS text[]), CAST($10 AS text[]), CAST($11 AS text[]), CAST($12 AS timestamptz[]),
             CAST($13 AS timestamptz[]), CAST($14 AS timestamptz[]), CAST($15 AS text[]),
-            CAST($16 AS boolean[]))
+            CAST($16 AS boolean[]), CAST($17 AS text[]), CAST($18 AS text[]), CAST($19 AS text[]))
      AS e (id, user_id, session_token, device_info, device_id, device_platform, ip_address, user_agent,
-           client_id, scope, amr, created_at, last_activity, expires_at, absolute_expires_at, from_login)
+           client_id, scope, amr, created_at, last_activity, expires_at, absolute_expires_at, from_login,
+           idle_timeout, active_at, grant_id)
 ORDER BY e.id
 ON CONFLICT (id) DO UPDATE SET
     device_info = CASE WHEN s.from_login THEN s.device_info WHEN excluded.from_login THEN excluded.device_info
@@ -61,7 +68,13 @@ ON CONFLICT (id) DO UPDATE SET
     absolute_expires_at = CASE WHEN s.from_login THEN s.absolute_expires_at
                                WHEN excluded.from_login THEN excluded.absolute_expires_at
                                ELSE COALESCE(s.absolute_expires_at, excluded.absolute_expires_at) END,
+    idle_timeout = CASE WHEN s.from_login THEN s.idle_timeout WHEN excluded.from_login THEN excluded.idle_timeout
+                        ELSE COALESCE(s.idle_timeout, excluded.idle_timeout) END,
+    grant_id = CASE WHEN s.from_login THEN s.grant_id WHEN excluded.from_login THEN excluded.grant_id
+                    ELSE COALESCE(s.grant_id, excluded.grant_id) END,
+    active_at = GREATEST(s.active_at, excluded.active_at),
     last_activity = GREATEST(s.last_activity, excluded.last_activity),
     expires_at = GREATEST(s.expires_at, excluded.expires_at),
     from_login = s.from_login OR excluded.from_login
-WHERE NOT s.from_login OR s.last_activity < excluded.last_activity OR s.expires_at < excluded.expires_at;
+WHERE NOT s.from_login OR s.last_activity < excluded.last_activity OR s.expires_at < excluded.expires_at
+   OR COALESCE(s.active_at, '-infinity') < excluded.active_at;

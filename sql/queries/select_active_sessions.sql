@@ -4,7 +4,7 @@
 -- $2 bigint   how many at most
 --
 -- In the order of the ids. Counts on user_sessions_active_id_idx.
-SELECT id, user_id, created_at, last_activity, expires_at
+SELECT id, user_id, created_at, last_activity, expires_at, idle_timeout, active_at
 FROM user_sessions
 WHERE is_active AND id > $1
 ORDER BY id

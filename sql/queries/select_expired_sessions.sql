@@ -5,7 +5,7 @@
 -- $3 bigint       how many at most
 --
 -- In the order of the ids. Counts on user_sessions_expires_at_idx.
-SELECT id, user_id, created_at, last_activity, expires_at
+SELECT id, user_id, created_at, last_activity, expires_at, idle_timeout, active_at
 FROM user_sessions
 WHERE is_active AND expires_at <= $1 AND id > $2
 ORDER BY id
