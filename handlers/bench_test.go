@@ -27,7 +27,8 @@ func (i instant) Validate(context.Context, session.Token) (session.Session, erro
 
 func (i instant) Check(context.Context, session.Token) (session.Session, error) { return i.s, nil }
 
-func (instant) Seen(session.Token, time.Time) {}
+func (instant) Seen(session.Token, time.Time)  {}
+func (instant) Asked(session.Token, time.Time) {}
 
 // BenchmarkAnswer is what the gateway itself costs an introspection and a status,
 // with the whole chain and without Redis and the network.

@@ -84,7 +84,8 @@ type good struct{}
 
 func (good) Verify(string) (session.Token, error) { return testToken, nil }
 
-func (good) Seen(session.Token, time.Time) {}
+func (good) Seen(session.Token, time.Time)  {}
+func (good) Asked(session.Token, time.Time) {}
 
 func (good) Login(context.Context, login.Request) (session.Session, error) {
 	return session.Session{ID: testToken.SessionID, UserID: "u1"}, nil
@@ -331,7 +332,7 @@ func TestGrantTimes(t *testing.T) {
 		g := &Grant{Policy: policy, Now: func() time.Time { return tt.at }}
 		e := newEncoder()
 		e.open('{')
-		g.times(e, session.Token{IssuedAt: tt.issued, ExpiresAt: tt.exp}, tt.at)
+		g.times(e, &session.Session{}, &session.Token{IssuedAt: tt.issued, ExpiresAt: tt.exp}, tt.at)
 		var in, after int64
 		var now string
 		if _, err := fmt.Sscanf(string(e.b), `{"expires_in":%d,"refresh_after":%d,"server_time":%q`, &in, &after, &now); err != nil {

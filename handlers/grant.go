@@ -18,7 +18,7 @@ type signer interface {
 }
 
 // Grant is how a session is handed to a client: with its token and with when to
-// refresh it. Login, Backend and Refresh share one.
+// refresh it. Login, Resume, Backend, Refresh and Status share one.
 type Grant struct {
 	Tokens signer
 	Policy session.Policy
@@ -39,23 +39,36 @@ func (g *Grant) send(c *gin.Context, status int, s *session.Session, at time.Tim
 	e.open('{')
 	e.text("access_token", raw)
 	e.text("token_type", "Bearer")
-	g.times(e, t, at)
+	g.times(e, s, &t, at)
+	if !s.Refresh.IsZero() {
+		e.text("refresh_token", s.Refresh.Text())
+		e.number("refresh_token_expires_in", secondsUntil(s.RefreshExpiresAt, g.Now()))
+	}
 	e.key("session")
 	e.session(s, true)
 	e.close('}')
 	e.send(c, status)
 }
 
-// times writes how long the token is good and when to refresh it, in whole
-// seconds from now on, so that no client has to compare its clock with ours.
-func (g *Grant) times(e *encoder, t session.Token, at time.Time) {
-	remaining := min(t.ExpiresAt.Sub(at), g.Policy.TTL)
+// times writes how long the token is good, when to refresh it, and when its session
+// ends though it be refreshed, in whole seconds from now on, so that no client has to
+// compare its clock with ours.
+func (g *Grant) times(e *encoder, s *session.Session, t *session.Token, at time.Time) {
+	remaining := min(t.ExpiresAt.Sub(at), g.Policy.Limits(t.ClientID, t.Roles).TTL)
 	remaining = max(remaining, 0)
 	refresh := g.Policy.RefreshIn(t.ExpiresAt.Sub(t.IssuedAt), remaining, rand.Float64())
 	e.number("expires_in", int64(remaining/time.Second))
 	e.number("refresh_after", int64(refresh/time.Second))
+	if end := s.IdleExpiresAt(); !end.IsZero() {
+		e.number("idle_expires_in", secondsUntil(end, at))
+	}
+	if end := s.AbsoluteExpiresAt; !end.IsZero() {
+		e.number("absolute_expires_in", secondsUntil(end, at))
+	}
 	e.time("server_time", g.Now())
 }
+
+func secondsUntil(end, now time.Time) int64 { return int64(max(end.Sub(now), 0) / time.Second) }
 
 // newEvent returns what Redis is told about a request that changes something: its
 // own id and time, and where it came from.

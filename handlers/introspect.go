@@ -31,10 +31,12 @@ type sessionValidator interface {
 	Validate(ctx context.Context, t session.Token) (session.Session, error)
 }
 
-// tracker gathers that a token was accepted, as jobs.Tracker does. It must not
-// wait for anything.
+// tracker gathers that a token was accepted, as jobs.Tracker does: for something its
+// user did, or only because a client asked about its own session. It must not wait for
+// anything.
 type tracker interface {
 	Seen(t session.Token, now time.Time)
+	Asked(t session.Token, now time.Time)
 }
 
 // introspectionSigner makes an answer that proves where it comes from, as

@@ -33,6 +33,7 @@ func (h *Login) Handle(c *gin.Context) {
 		"identifier":  take(&r.Identifier),
 		"password":    take(&r.Password),
 		"device_info": takeDevice(&r.Device),
+		"remember":    takeFlag(&r.Remember),
 	})
 	if err == nil {
 		err = checkLogin(&r)

@@ -11,11 +11,14 @@ import (
 // API is the endpoints. Every field has to be set.
 type API struct {
 	Login       Login
+	Resume      Resume
+	Password    Password
 	Backend     Backend
 	Status      Status
 	Refresh     Refresh
 	Logout      Logout
 	MySessions  MySessions
+	MyDevices   MyDevices
 	MyLogs      MyLogs
 	Introspect  Introspect
 	Revoke      Revoke
@@ -30,7 +33,7 @@ type API struct {
 // Guards decide who reaches an endpoint. Each either lets a request through, with
 // what it found out in the request's context, or answers it.
 type Guards struct {
-	Live         gin.HandlerFunc // a good token of a live session
+	Live         gin.HandlerFunc // a good token of a live session, whose user is doing something
 	Signed       gin.HandlerFunc // a token of ours whose time is not up; its session may have ended
 	Backend      gin.HandlerFunc // a client that may open sessions
 	Introspector gin.HandlerFunc // a client that may introspect; the form has been read
@@ -76,14 +79,18 @@ func (a *API) routes(g Guards) []route {
 	const get, post, del = http.MethodGet, http.MethodPost, http.MethodDelete
 	return []route{
 		{post, "/sessions/login", nil, a.Login.Handle},
+		{post, "/sessions/resume", nil, a.Resume.Handle},
 		{post, "/sessions", g.Backend, a.Backend.Handle},
 		{get, "/sessions/status", g.Signed, a.Status.Handle},
 		{get, "/sessions/my-sessions", g.Live, a.MySessions.List},
 		{del, "/sessions/my-sessions/:sid", g.Live, a.MySessions.Revoke},
+		{get, "/sessions/my-devices", g.Live, a.MyDevices.List},
+		{del, "/sessions/my-devices/:id", g.Live, a.MyDevices.Forget},
 		{get, "/sessions/my-session-logs", g.Live, a.MyLogs.List},
 		{post, "/sessions/refresh", g.Signed, a.Refresh.Handle},
 		{post, "/sessions/logout", g.Signed, a.Logout.Handle},
 		{post, "/sessions/logout-all", g.Live, a.Logout.All},
+		{post, "/sessions/password", g.Live, a.Password.Handle},
 
 		{post, "/oauth2/introspect", g.Introspector, a.Introspect.Handle}, // RFC 7662
 		{post, "/oauth2/introspect/batch", g.Batch, a.Introspect.Batch},

@@ -34,11 +34,11 @@ func (h *Status) Handle(c *gin.Context) {
 		problem.Write(c, problem.ForToken(err, t, now))
 		return
 	}
-	h.Activity.Seen(t, now)
+	h.Activity.Asked(t, now)
 	e := newEncoder()
 	e.open('{')
 	e.flag("active", true)
-	h.Grant.times(e, t, now)
+	h.Grant.times(e, &s, &t, now)
 	e.key("session")
 	e.session(&s, true)
 	e.close('}')

@@ -16,7 +16,10 @@ type users interface {
 	// session.ErrNotFound if there is none. Any other error means that it could
 	// not say.
 	UserByIdentifier(ctx context.Context, identifier string) (session.User, error)
-	// SetPassword replaces oldHash, and nothing if that is no longer the user's.
+	// User is UserByIdentifier by id.
+	User(ctx context.Context, id string) (session.User, error)
+	// SetPassword replaces oldHash, and nothing if that is no longer the user's:
+	// session.ErrConflict.
 	SetPassword(ctx context.Context, userID, oldHash, newHash string) error
 }
 
@@ -25,6 +28,9 @@ type sessions interface {
 	// Create stores a new session together with the event of the login, and
 	// returns it with its deadlines and the number of sessions evicted for it.
 	Create(ctx context.Context, s session.Session, e session.Event) (session.Session, int, error)
+	// Remember is Create for a device that asks to be remembered: the session comes
+	// with the device's refresh token, where its kind of session may have one.
+	Remember(ctx context.Context, s session.Session, e session.Event) (session.Session, int, error)
 	// Append stores an event that changes no session. When it returns nil the
 	// event will reach the audit log.
 	Append(ctx context.Context, e session.Event) error
@@ -34,12 +40,15 @@ type sessions interface {
 type passwords interface {
 	Verify(ctx context.Context, hash, password string) (bool, error)
 	Upgrade(hash, password string) (string, error)
+	Hash(ctx context.Context, password string) (string, error)
 }
 
 // Service signs users in. All fields must be set.
 type Service struct {
 	Users     users
 	Sessions  sessions
+	Devices   devices
+	Revoker   revoker
 	Passwords passwords        // a *Hasher
 	Clock     func() time.Time // the store's clock: ids carry its time
 	Log       *slog.Logger
@@ -52,6 +61,7 @@ type Request struct {
 	Password   string // as typed
 	Device     session.Device
 	Origin     session.Origin
+	Remember   bool // the device wants a refresh token
 }
 
 // What the audit log says about failures: the column session_logs.error_message.
@@ -69,7 +79,8 @@ const upgradeTimeout = time.Second
 //
 // The error is session.ErrInvalidCredentials when there is no such user, the
 // password is wrong, or the user is disabled; the audit log then has an event
-// that says which. It is session.ErrOverloaded when too many passwords are being
+// that says which. It is session.ErrTooManySessions when the user may not have one
+// more, which is in the log as well and is no failure to know the password. It is session.ErrOverloaded when too many passwords are being
 // verified, and session.ErrUnavailable when a store could not say, or could not
 // keep the event: no audit, no answer. Neither is logged as an attempt.
 //
@@ -148,7 +159,11 @@ func (s *Service) create(ctx context.Context, r *Request, user *session.User) (s
 	e := s.event(r)
 	e.Success = true
 	e.UserID = user.ID
-	created, _, err := s.Sessions.Create(ctx, session.Session{
+	begin := s.Sessions.Create
+	if r.Remember {
+		begin = s.Sessions.Remember
+	}
+	created, _, err := begin(ctx, session.Session{
 		ID:        session.NewID(e.CreatedAt),
 		UserID:    user.ID,
 		ClientID:  session.FirstParty,

@@ -22,10 +22,13 @@ type world struct {
 	steps    []string                // calls, in order
 	asked    []string                // identifiers
 	created  []session.Session
+	asking   []bool // for a refresh token, in the order of created
+	grant    session.Grant
+	revoked  []session.ID // spared by RevokeUser
 	events   []session.Event
 	replaced [][3]string // SetPassword
 
-	findErr, setErr, createErr, appendErr error
+	findErr, setErr, createErr, appendErr, revokeErr error
 }
 
 func (w *world) UserByIdentifier(_ context.Context, identifier string) (session.User, error) {
@@ -41,6 +44,19 @@ func (w *world) UserByIdentifier(_ context.Context, identifier string) (session.
 	return u, nil
 }
 
+func (w *world) User(_ context.Context, id string) (session.User, error) {
+	w.steps = append(w.steps, "find")
+	if w.findErr != nil {
+		return session.User{}, w.findErr
+	}
+	for _, u := range w.users {
+		if u.ID == id {
+			return u, nil
+		}
+	}
+	return session.User{}, fmt.Errorf("store: find user: %w", session.ErrNotFound)
+}
+
 func (w *world) SetPassword(_ context.Context, id, oldHash, newHash string) error {
 	w.steps = append(w.steps, "set password")
 	w.replaced = append(w.replaced, [3]string{id, oldHash, newHash})
@@ -52,10 +68,43 @@ func (w *world) Create(_ context.Context, s session.Session, e session.Event) (s
 	if w.createErr != nil {
 		return session.Session{}, 0, w.createErr
 	}
-	w.created = append(w.created, s)
+	w.created, w.asking = append(w.created, s), append(w.asking, false)
 	w.events = append(w.events, e)
 	s.ExpiresAt = s.ID.Time().Add(30 * time.Minute)
 	return s, 0, nil
+}
+
+func (w *world) Remember(ctx context.Context, s session.Session, e session.Event) (session.Session, int, error) {
+	s, n, err := w.Create(ctx, s, e)
+	if err == nil {
+		w.asking[len(w.asking)-1] = true
+	}
+	return s, n, err
+}
+
+func (w *world) Grant(_ context.Context, t session.RefreshToken) (session.Grant, error) {
+	if t.GrantID != w.grant.ID {
+		return session.Grant{}, fmt.Errorf("store: get grant: %w", session.ErrEnded)
+	}
+	return w.grant, nil
+}
+
+func (w *world) Resume(
+	ctx context.Context, _ session.Grant, _ session.RefreshToken, s session.Session, e session.Event,
+) (session.Session, error) {
+	s, _, err := w.Create(ctx, s, e)
+	return s, err
+}
+
+func (w *world) RevokeUser(
+	_ context.Context, _ string, except session.ID, _ session.EndReason, e session.Event,
+) (int, time.Time, error) {
+	w.steps = append(w.steps, "revoke")
+	if w.revokeErr != nil {
+		return 0, time.Time{}, w.revokeErr
+	}
+	w.revoked, w.events = append(w.revoked, except), append(w.events, e)
+	return 2, now, nil
 }
 
 func (w *world) Append(_ context.Context, e session.Event) error {
@@ -96,7 +145,7 @@ func newSetup(t *testing.T) *setup {
 	}}}
 	s.hasher, s.count = newHasher(t, cheap)
 	s.Service = &Service{
-		Users: s.world, Sessions: s.world, Passwords: s.hasher,
+		Users: s.world, Sessions: s.world, Devices: s.world, Revoker: s.world, Passwords: s.hasher,
 		Clock: func() time.Time { return now },
 		Log:   slog.New(slog.NewTextHandler(&s.log, nil)),
 	}

@@ -24,8 +24,8 @@ type sessionValidator interface {
 	Validate(ctx context.Context, t session.Token) (session.Session, error)
 }
 
-// tracker gathers that a token was accepted, as jobs.Tracker does. It must not
-// wait for anything.
+// tracker gathers that a token was accepted for something that its user did, as
+// jobs.Tracker does. It must not wait for anything.
 type tracker interface {
 	Seen(t session.Token, now time.Time)
 }

@@ -22,10 +22,14 @@ var (
 	// ErrInvalidCredentials: wrong password, unknown or disabled user; which of
 	// them is for the audit log alone.
 	ErrInvalidCredentials = errors.New("invalid credentials")
+	// ErrNotRemembered: a refresh token that begins no session, whatever the reason.
+	ErrNotRemembered = errors.New("device is not remembered")
 	// ErrWrongPassword: who is signed in gave a current password that isn't theirs.
 	ErrWrongPassword = errors.New("wrong password")
 	// ErrTooManySessions: the user has as many as one may have, and none is evicted.
 	ErrTooManySessions = errors.New("too many sessions")
+	// ErrConflict: what was to be replaced is another one by now.
+	ErrConflict = errors.New("changed meanwhile")
 	// ErrUnavailable: a store could not say. Never to be taken for a "no".
 	ErrUnavailable = errors.New("store is unavailable")
 	// ErrOverloaded: too much of this work is under way; try again shortly.

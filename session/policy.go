@@ -52,6 +52,17 @@ func (p *Policy) Limits(clientID string, roles []string) Limits {
 	return l
 }
 
+// MaxTTL returns the longest life that any token has.
+func (p *Policy) MaxTTL() time.Duration {
+	longest := p.TTL
+	for i := range p.Rules {
+		if ttl := p.Rules[i].TTL; ttl != nil {
+			longest = max(longest, *ttl)
+		}
+	}
+	return longest
+}
+
 // stricter lets a rule's limit into to: the first one in place of the policy's
 // own, a later one if it is shorter. endless says that 0 is no limit at all.
 func stricter(to, limit *time.Duration, set *bool, endless bool) {

@@ -102,9 +102,10 @@ func appendQuestion(b []byte, q *lookup) []byte {
 	}
 	b = append(b, "*2\r\n$7\r\nHGETALL\r\n"...)
 	b = appendKey(b, q.tag, "session:", string(q.sid))
-	b = append(b, "*3\r\n$4\r\nHGET\r\n"...)
+	b = append(b, "*4\r\n$5\r\nHMGET\r\n"...)
 	b = appendKey(b, q.tag, "seen:", q.userID)
-	return appendBulk(b, string(q.sid))
+	b = appendBulk(b, string(q.sid))
+	return appendBulk(b, string(q.sid)+activeMark(true))
 }
 
 // appendKey writes a key as keyspace spells it.
@@ -223,7 +224,8 @@ func (q *lookup) complete() {
 // maxFields bounds what is read of a session's hash.
 const maxFields = 64
 
-// readWhole reads the fields with their names, and when the session was last seen.
+// readWhole reads the fields with their names, and when the session was last seen and
+// its user last active.
 func (c *lane) readWhole(q *lookup, listed bool) error {
 	line, err := c.readLine()
 	switch {
@@ -242,13 +244,29 @@ func (c *lane) readWhole(q *lookup, listed bool) error {
 			return err
 		}
 	}
-	seen, _, err := c.readBulk()
-	if isRedisError(err) {
+	return c.readSeen(q)
+}
+
+// readSeen reads when the session was last used, and its user last active.
+func (c *lane) readSeen(q *lookup) error {
+	line, err := c.readLine()
+	switch {
+	case isRedisError(err):
 		q.err = unavailable(err)
 		return nil
+	case err != nil:
+		return err
+	case string(line) != "*2":
+		return errProtocol
 	}
-	q.seen = string(seen)
-	return err
+	for _, to := range []*string{&q.seen, &q.active} {
+		value, _, err := c.readBulk()
+		if err != nil {
+			return err
+		}
+		*to = string(value)
+	}
+	return nil
 }
 
 func (c *lane) readPairs(q *lookup, pairs int, listed bool) error {

@@ -54,6 +54,7 @@ type lookup struct {
 	standing standing
 	hash     map[string]string // where whole
 	seen     string            // where whole: Unix ms; "" for never
+	active   string            // as seen: when the user did something; "" without an idle timeout
 	err      error
 	done     chan struct{} // receives once
 }
@@ -61,7 +62,7 @@ type lookup struct {
 // question is what a lookup asks.
 func (q *lookup) question(tag, userID string, sid session.ID, whole bool) {
 	q.tag, q.userID, q.sid, q.whole = tag, userID, sid, whole
-	q.asked, q.standing, q.hash, q.seen, q.err = time.Now(), standing{}, nil, "", nil
+	q.asked, q.standing, q.hash, q.seen, q.active, q.err = time.Now(), standing{}, nil, "", "", nil
 }
 
 // standing is where a session stands: what validation needs to know of it.

@@ -23,7 +23,7 @@ var ErrSchema = errors.New("postgres does not fit")
 var ErrExists = errors.New("exists already")
 
 // ErrConflict says that the row is no longer what the caller had read.
-var ErrConflict = errors.New("changed meanwhile")
+var ErrConflict = session.ErrConflict
 
 // fault is whose an error is.
 type fault int

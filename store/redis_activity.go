@@ -98,18 +98,18 @@ func activeMark(active bool) string {
 }
 
 // noteUse puts into the session when it was last used, and when its user last did
-// something, from the user's hash of such times in ms by sid.
-func noteUse(s *session.Session, seen map[string]string) {
-	if at := seenAt(seen, string(s.ID)); at.After(s.LastActivity) {
+// something, in Unix ms as Redis keeps them; "" for never.
+func noteUse(s *session.Session, seen, active string) {
+	if at := seenAt(seen); at.After(s.LastActivity) {
 		s.LastActivity = at
 	}
-	if at := seenAt(seen, string(s.ID)+activeMark(true)); s.Idle != 0 && at.After(s.ActiveAt) {
+	if at := seenAt(active); s.Idle != 0 && at.After(s.ActiveAt) {
 		s.ActiveAt = at
 	}
 }
 
-func seenAt(seen map[string]string, field string) time.Time {
-	ms, err := strconv.ParseInt(seen[field], 10, 64)
+func seenAt(text string) time.Time {
+	ms, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
 		return time.Time{}
 	}

@@ -18,7 +18,7 @@ const DefaultFeedLength = 100_000
 // feedKeeps is what announce in lua/prelude.lua is told. An entry matters until
 // the session's deadline, which is no further away than a session's time to live.
 func feedKeeps(o RedisOptions) string {
-	age := o.Policy.TTL + time.Minute
+	age := o.Policy.MaxTTL() + time.Minute
 	return strconv.Itoa(o.FeedLength) + " " + strconv.FormatInt(age.Milliseconds(), 10)
 }
 
@@ -28,7 +28,7 @@ func feedKeeps(o RedisOptions) string {
 // been refreshed since. Repeating it announces them again, which harms nobody.
 func (r *Redis) Announce(ctx context.Context, gone []session.Session, reason session.EndReason) error {
 	const perCall = maxScriptItems / 3
-	latest := r.Clock().Add(r.opt.Policy.TTL + time.Second)
+	latest := r.Clock().Add(r.opt.Policy.MaxTTL() + time.Second)
 	byPartition := make(map[int][]session.Session)
 	for _, s := range gone {
 		p := r.keys.partition(s.UserID)

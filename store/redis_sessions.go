@@ -263,7 +263,7 @@ func (r *Redis) load(ctx context.Context, userID string, sids []session.ID) ([]s
 			return nil, err
 		}
 		s.ExpiresAt = scoreTime(listed[i].Val())
-		noteUse(&s, seen.Val())
+		noteUse(&s, seen.Val()[string(sid)], seen.Val()[string(sid)+activeMark(true)])
 		sessions = append(sessions, s)
 	}
 	return sessions, nil

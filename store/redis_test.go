@@ -37,7 +37,7 @@ func TestKeysOf(t *testing.T) {
 	t.Parallel()
 	got := KeysOf("foo", 64)
 	want := UserKeys{
-		Partition: 22, User: "sg:{22}:user:foo", Seen: "sg:{22}:seen:foo", Sessions: "sg:{22}:session:",
+		Partition: 22, User: "sg:{22}:user:foo", Seen: "sg:{22}:seen:foo", Grants: "sg:{22}:grant:", Sessions: "sg:{22}:session:",
 		Events: "sg:{22}:events", Activity: "sg:{22}:activity",
 	}
 	if got != want {

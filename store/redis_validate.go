@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/sessiongate/sessiongate/session"
@@ -49,9 +48,7 @@ func (r *Redis) Check(ctx context.Context, t session.Token) (session.Session, er
 		return session.Session{}, fmt.Errorf("store: check session: %w", err)
 	}
 	s.ExpiresAt = time.UnixMilli(q.standing.expires).UTC()
-	if ms, err := strconv.ParseInt(q.seen, 10, 64); err == nil && time.UnixMilli(ms).After(s.LastActivity) {
-		s.LastActivity = time.UnixMilli(ms).UTC()
-	}
+	noteUse(&s, q.seen, q.active)
 	return s, nil
 }
 

@@ -142,14 +142,30 @@ func (g *gateway) openRedis(ctx context.Context, addr string, down *stack) error
 }
 
 func policyOf(s config.Sessions) session.Policy {
+	rules := make([]session.Rule, len(s.Rules))
+	for i, r := range s.Rules {
+		rules[i] = session.Rule{
+			ClientID: r.Client, Role: r.Role,
+			TTL: r.TTL, Idle: r.IdleTimeout, Absolute: r.AbsoluteLifetime, Remember: r.RememberLifetime,
+		}
+	}
 	return session.Policy{
 		TTL:          s.TTL,
 		RefreshAfter: s.RefreshAfter,
 		Jitter:       s.RefreshJitter,
 		Grace:        s.Grace,
+		Idle:         s.IdleTimeout,
 		Absolute:     s.AbsoluteLifetime,
+		Remember:     s.RememberLifetime,
 		MaxPerUser:   s.MaxPerUser,
+		DenyMore:     s.OnLimit == config.LimitDeny,
+		Rules:        rules,
 	}
+}
+
+func maxTTL(s config.Sessions) time.Duration {
+	p := policyOf(s)
+	return p.MaxTTL()
 }
 
 func (g *gateway) buildLogins() error {
@@ -165,7 +181,8 @@ func (g *gateway) buildLogins() error {
 		return err
 	}
 	g.logins = &login.Service{
-		Users: g.postgres, Sessions: g.redis, Passwords: hasher, Clock: g.redis.Clock, Log: g.log,
+		Users: g.postgres, Sessions: g.redis, Devices: g.redis, Revoker: g.redis, Passwords: hasher,
+		Clock: g.redis.Clock, Log: g.log,
 	}
 	return nil
 }
@@ -182,7 +199,7 @@ func (g *gateway) startJobs(down *stack) (err error) {
 		Redis:    g.redis,
 		Postgres: g.postgres,
 		Tracker:  g.tracker,
-		TTL:      g.cfg.Sessions.TTL,
+		TTL:      maxTTL(g.cfg.Sessions),
 		Settings: jobs.Settings{
 			Flush: s.Flush, FlushBatch: s.FlushBatch, Activity: s.Activity, Sweep: s.Sweep,
 			Reconcile: s.Reconcile, ReconcileMaxMissing: s.ReconcileMaxMissing,

@@ -89,7 +89,7 @@ func SharedKeys(cfg config.Config, p *store.Postgres, r *store.Redis, now func()
 		Ahead:     cfg.Tokens.PublishAhead,
 		// exp is whole seconds, rounded up; and a gateway may sign with a key until it
 		// hears that another took over.
-		Linger: cfg.Sessions.TTL + cfg.Tokens.Leeway + cfg.Tokens.Reload + time.Second,
+		Linger: maxTTL(cfg.Sessions) + cfg.Tokens.Leeway + cfg.Tokens.Reload + time.Second,
 		Before: before,
 		Now:    now,
 		Log:    log,

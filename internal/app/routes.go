@@ -70,15 +70,18 @@ func (g *gateway) api(from *middleware.Addresses) *handlers.API {
 	grant := &handlers.Grant{Tokens: g.issuer, Policy: policyOf(g.cfg.Sessions), Now: now}
 	past := ledger{g.postgres}
 	return &handlers.API{
-		Login:   handlers.Login{Service: g.logins, Origin: origin, Grant: grant},
-		Backend: handlers.Backend{Sessions: g.redis, Client: middleware.ClientID, Grant: grant},
-		Status:  handlers.Status{Sessions: g.redis, Activity: g.tracker, Grant: grant},
-		Refresh: handlers.Refresh{Sessions: g.redis, Origin: origin, Grant: grant},
-		Logout:  handlers.Logout{Sessions: g.redis, Origin: origin, Now: now},
+		Login:    handlers.Login{Service: g.logins, Origin: origin, Grant: grant},
+		Resume:   handlers.Resume{Service: g.logins, Origin: origin, Grant: grant},
+		Password: handlers.Password{Service: g.logins, Origin: origin},
+		Backend:  handlers.Backend{Sessions: g.redis, Client: middleware.ClientID, Grant: grant},
+		Status:   handlers.Status{Sessions: g.redis, Activity: g.tracker, Grant: grant},
+		Refresh:  handlers.Refresh{Sessions: g.redis, Origin: origin, Grant: grant},
+		Logout:   handlers.Logout{Sessions: g.redis, Origin: origin, Now: now},
 		MySessions: handlers.MySessions{
 			Live: g.redis, History: past, Revoker: g.redis, Origin: origin, Now: now,
 		},
-		MyLogs: handlers.MyLogs{Logs: past},
+		MyDevices: handlers.MyDevices{Devices: g.redis, Origin: origin, Now: now},
+		MyLogs:    handlers.MyLogs{Logs: past},
 		Introspect: handlers.Introspect{
 			Tokens: g.verifier, Sessions: g.redis, Many: g.redis, Activity: g.tracker, Asker: asker, Signer: g.issuer,
 			Issuer: g.cfg.Tokens.Issuer, Audience: g.cfg.Tokens.Audience, Now: now,

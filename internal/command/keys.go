@@ -34,8 +34,9 @@ func (k keysRedisCommand) Run(in *invocation) error {
 	keys := store.KeysOf(k.User, cfg.Redis.Partitions)
 	w := tabwriter.NewWriter(in.Stdout, 0, 0, 2, ' ', 0)
 	for _, row := range [][3]string{
-		{"user", keys.User, "zset: sid and expiry (ms) of each session"},
+		{"user", keys.User, "zset: sid and expiry (ms) of each session, g:<id> of each remembered device"},
 		{"session", keys.Sessions + "<sid>", "hash: one session"},
+		{"grant", keys.Grants + "<id>", "hash: one remembered device"},
 		{"seen", keys.Seen, "hash: sid and when it was last used (ms)"},
 		{"events", keys.Events, "stream: audit events on their way to Postgres"},
 		{"activity", keys.Activity, "zset: last activity on its way to Postgres"},
@@ -51,7 +52,7 @@ Partition %d of %d. In a shell:
 
   redis-cli ZRANGE %[3]s 0 -1 WITHSCORES   # the user's sessions
   redis-cli DEL %[3]s                      # log the user out everywhere
-  redis-cli ZREM %[3]s <sid>               # log one device out
+  redis-cli ZREM %[3]s <sid>               # log one device out, and forget it
 `, keys.Partition, cfg.Redis.Partitions, quote(keys.User))
 	return nil
 }

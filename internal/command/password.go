@@ -15,18 +15,14 @@ import (
 	"github.com/sessiongate/sessiongate/login"
 )
 
-// minPasswordBytes is NIST SP 800-63B's least for a password (§3.1.1.2).
-const minPasswordBytes = 8
-
 // newHash reads a new password and returns its hash.
 func (in *invocation) newHash(ctx context.Context, cfg config.Config, file string) (string, error) {
 	password, err := in.readPassword(file)
 	if err != nil {
 		return "", err
 	}
-	if len(password) < minPasswordBytes || len(password) > login.MaxPasswordBytes {
-		return "", fmt.Errorf("%w: the password has %d bytes, want %d to %d",
-			ErrUsage, len(password), minPasswordBytes, login.MaxPasswordBytes)
+	if err := login.CheckPassword(password); err != nil {
+		return "", fmt.Errorf("%w: the password %w", ErrUsage, err)
 	}
 	hasher, err := newHasher(cfg.Passwords)
 	if err != nil {

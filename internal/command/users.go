@@ -132,7 +132,9 @@ type ending struct {
 	KeepSessions bool `help:"Leave the user signed in where they are."`
 }
 
-func (e ending) end(ctx context.Context, in *invocation, cfg config.Config, user session.User, why string) error {
+func (e ending) end(
+	ctx context.Context, in *invocation, cfg config.Config, user session.User, reason session.EndReason,
+) error {
 	if e.KeepSessions {
 		return nil
 	}
@@ -142,8 +144,8 @@ func (e ending) end(ctx context.Context, in *invocation, cfg config.Config, user
 	}
 	defer r.Close()
 	now := r.Clock()
-	n, _, err := r.RevokeUser(ctx, user.ID, "", session.EndRevoked, session.Event{
-		ID: session.NewEventID(now), CreatedAt: now, Action: session.ActionLogout, Success: true, Reason: why,
+	n, _, err := r.RevokeUser(ctx, user.ID, "", reason, session.Event{
+		ID: session.NewEventID(now), CreatedAt: now, Action: session.ActionLogout, Success: true,
 	})
 	if err != nil {
 		return fmt.Errorf("the user's sessions go on: %w", err)
@@ -181,7 +183,7 @@ func (c userDisableCommand) Run(ctx context.Context, in *invocation) error {
 		return err
 	}
 	in.printf("%s can't sign in any more.\n", c.User)
-	return c.end(ctx, in, cfg, user, "user disabled")
+	return c.end(ctx, in, cfg, user, session.EndDisabled)
 }
 
 type userEnableCommand struct{ who }
@@ -227,7 +229,7 @@ func (c userPasswdCommand) Run(ctx context.Context, in *invocation) error {
 		return err
 	}
 	in.printf("The password has been set.\n")
-	return c.end(ctx, in, cfg, user, "password set")
+	return c.end(ctx, in, cfg, user, session.EndPassword)
 }
 
 // users opens the table of users, and validates the settings that a command

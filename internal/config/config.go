@@ -110,8 +110,29 @@ type Sessions struct {
 	RefreshAfter     time.Duration `koanf:"refresh_after"`
 	RefreshJitter    float64       `koanf:"refresh_jitter"` // share of refresh_after, 0 to 0.5
 	Grace            time.Duration `koanf:"grace"`
+	IdleTimeout      time.Duration `koanf:"idle_timeout"`      // 0: none
 	AbsoluteLifetime time.Duration `koanf:"absolute_lifetime"` // 0: no limit
+	RememberLifetime time.Duration `koanf:"remember_lifetime"` // 0: no device is remembered
 	MaxPerUser       int           `koanf:"max_per_user"`
+	OnLimit          string        `koanf:"on_limit"` // LimitEvict or LimitDeny
+	Rules            []SessionRule `koanf:"rules"`
+}
+
+// What happens to a login beyond sessions.max_per_user.
+const (
+	LimitEvict = "evict_oldest"
+	LimitDeny  = "deny"
+)
+
+// SessionRule is what differs for the sessions of a client, of users with a role, or
+// of both. What is nil does not differ.
+type SessionRule struct {
+	Client           string         `koanf:"client" json:"client,omitempty"`
+	Role             string         `koanf:"role" json:"role,omitempty"`
+	TTL              *time.Duration `koanf:"ttl" json:"ttl,omitempty"`
+	IdleTimeout      *time.Duration `koanf:"idle_timeout" json:"idle_timeout,omitempty"`
+	AbsoluteLifetime *time.Duration `koanf:"absolute_lifetime" json:"absolute_lifetime,omitempty"`
+	RememberLifetime *time.Duration `koanf:"remember_lifetime" json:"remember_lifetime,omitempty"`
 }
 
 // Passwords is the cost of argon2id and how much of it may run at once.
@@ -241,7 +262,10 @@ func Default() Config {
 			RefreshJitter:    0.05,
 			Grace:            30 * time.Second,
 			AbsoluteLifetime: 720 * time.Hour,
+			RememberLifetime: 720 * time.Hour,
 			MaxPerUser:       100,
+			OnLimit:          LimitEvict,
+			Rules:            []SessionRule{},
 		},
 		Passwords: Passwords{MemoryKiB: 19456, Iterations: 2, Parallelism: 1, MaxWait: 2 * time.Second},
 		Clients:   []Client{},

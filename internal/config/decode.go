@@ -49,6 +49,8 @@ func (r *reader) decode(f field, source string) {
 		want = assign(at, v, ok, "a list of texts")
 	case *[]Client:
 		want = decodeList(at, raw, text, fromEnv, wantClients, decodeClient)
+	case *[]SessionRule:
+		want = decodeList(at, raw, text, fromEnv, wantRules, decodeRule)
 	case *[]RoutePolicy:
 		want = decodeList(at, raw, text, fromEnv, wantPolicies, decodePolicy)
 	default:
@@ -110,6 +112,7 @@ func split(text string) []string {
 
 const (
 	wantClients  = "a list of {id, secrets_sha256: [hex], allow: [introspect, sessions, revoke, feed]}"
+	wantRules    = "a list of {client, role, ttl, idle_timeout, absolute_lifetime, remember_lifetime}"
 	wantPolicies = "a list of {name, scopes: [], roles: []}"
 )
 
@@ -187,6 +190,38 @@ func decodePolicy(m map[string]any) (p RoutePolicy, wrong string) {
 		}
 	}
 	return p, ""
+}
+
+func decodeRule(m map[string]any) (r SessionRule, wrong string) {
+	for key, raw := range m {
+		var ok bool
+		switch key {
+		case "client":
+			r.Client, ok = raw.(string)
+		case "role":
+			r.Role, ok = raw.(string)
+		case "ttl":
+			r.TTL, ok = optionalDuration(raw)
+		case "idle_timeout":
+			r.IdleTimeout, ok = optionalDuration(raw)
+		case "absolute_lifetime":
+			r.AbsoluteLifetime, ok = optionalDuration(raw)
+		case "remember_lifetime":
+			r.RememberLifetime, ok = optionalDuration(raw)
+		default:
+			return r, fmt.Sprintf("has no setting %q", key)
+		}
+		if !ok {
+			return r, key + ` is neither text nor a duration with its unit, such as "15m"`
+		}
+	}
+	return r, ""
+}
+
+func optionalDuration(raw any) (*time.Duration, bool) {
+	text, _ := raw.(string)
+	d, err := time.ParseDuration(text)
+	return &d, err == nil
 }
 
 // given is a value as the reader of an error message will recognize it.

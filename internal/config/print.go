@@ -40,6 +40,8 @@ func (f field) shown() string {
 		return durationText(v)
 	case []Client:
 		return showClients(v)
+	case []SessionRule:
+		return showRules(v)
 	default:
 		b, err := json.Marshal(v) // JSON is YAML
 		if err != nil {
@@ -85,6 +87,36 @@ func showClients(clients []Client) string {
 			b.WriteString(", activity: false")
 		}
 		b.WriteString("}")
+	}
+	return b.String()
+}
+
+func showRules(rules []SessionRule) string {
+	if len(rules) == 0 {
+		return "[]"
+	}
+	var b strings.Builder
+	for _, r := range rules {
+		var parts []string
+		for _, p := range []struct{ key, text string }{{"client", r.Client}, {"role", r.Role}} {
+			if p.text != "" {
+				parts = append(parts, p.key+": "+strconv.Quote(p.text))
+			}
+		}
+		for _, p := range []struct {
+			key   string
+			limit *time.Duration
+		}{
+			{"ttl", r.TTL},
+			{"idle_timeout", r.IdleTimeout},
+			{"absolute_lifetime", r.AbsoluteLifetime},
+			{"remember_lifetime", r.RememberLifetime},
+		} {
+			if p.limit != nil {
+				parts = append(parts, p.key+": "+durationText(*p.limit))
+			}
+		}
+		b.WriteString("\n  - {" + strings.Join(parts, ", ") + "}")
 	}
 	return b.String()
 }

@@ -167,6 +167,11 @@ func (v *validator) sessions(c Config) {
 	v.check(s.AbsoluteLifetime == 0 || s.AbsoluteLifetime >= s.TTL, "sessions.absolute_lifetime", s.AbsoluteLifetime,
 		"0s for no limit, or at least sessions.ttl (%s)", durationText(s.TTL))
 	v.count("sessions.max_per_user", s.MaxPerUser, 1, 1000)
+	v.oneOf("sessions.on_limit", s.OnLimit, LimitEvict, LimitDeny)
+	v.limits("sessions.", s.TTL, &s.IdleTimeout, &s.RememberLifetime)
+	for i := range s.Rules {
+		v.sessionRule(i, s.Rules[i], s.TTL)
+	}
 	v.check(c.Tokens.Leeway >= 0 && c.Tokens.Leeway <= time.Minute && c.Tokens.Leeway < s.TTL,
 		"tokens.leeway", c.Tokens.Leeway, "0s to 1m and less than sessions.ttl (%s)", durationText(s.TTL))
 }

@@ -24,6 +24,8 @@ var (
 	invalidClient    = &kind{"invalid_client", "Client authentication failed", http.StatusUnauthorized, "invalid_client"}
 	forbidden        = &kind{"forbidden", "Not allowed", http.StatusForbidden, "unauthorized_client"}
 	insufficient     = &kind{"insufficient_scope", "Not allowed for this user", http.StatusForbidden, "insufficient_scope"}
+	wrongPassword    = &kind{"wrong_password", "The current password is wrong", http.StatusForbidden, "invalid_grant"}
+	tooManySessions  = &kind{"too_many_sessions", "Too many sessions", http.StatusConflict, "access_denied"}
 	notFound         = &kind{"not_found", "Not found", http.StatusNotFound, "invalid_request"}
 	methodNotAllowed = &kind{"method_not_allowed", "Method not allowed", http.StatusMethodNotAllowed, "invalid_request"}
 	notAcceptable    = &kind{"not_acceptable", "Not acceptable", http.StatusNotAcceptable, "invalid_request"}
@@ -36,8 +38,8 @@ var (
 
 // kinds is every problem there is, in the order of docs/problems.md.
 var kinds = []*kind{
-	invalidRequest, invalidCreds, unauthenticated, invalidClient, forbidden, insufficient, notFound, methodNotAllowed,
-	notAcceptable, bodyTooLarge, unsupportedType, storeUnavailable, overloaded, internalError,
+	invalidRequest, invalidCreds, unauthenticated, invalidClient, forbidden, insufficient, wrongPassword, notFound, methodNotAllowed,
+	notAcceptable, tooManySessions, bodyTooLarge, unsupportedType, storeUnavailable, overloaded, internalError,
 }
 
 // The challenges of RFC 6750 §3 and RFC 7617 §2. The first is for requests that
@@ -86,6 +88,10 @@ var table = []struct {
 		unauthenticated, "refresh_reused",
 		"An old token was used to refresh, so the session has been ended.", invalidChallenge,
 	}},
+	{session.ErrNotRemembered, problem{
+		unauthenticated, "not_remembered",
+		"This refresh token begins no session; sign in with the password.", invalidChallenge,
+	}},
 	{session.ErrInvalidToken, problem{
 		unauthenticated, "invalid",
 		"The token is not one of ours.", invalidChallenge,
@@ -95,6 +101,11 @@ var table = []struct {
 		"This needs an access token in the Authorization header, scheme Bearer.", bearerChallenge,
 	}},
 	{session.ErrInvalidCredentials, problem{invalidCreds, "", "", bearerChallenge}},
+	{session.ErrWrongPassword, problem{wrongPassword, "", "The session goes on; the password is what it was.", ""}},
+	{session.ErrTooManySessions, problem{
+		tooManySessions, "",
+		"This user is signed in on as many devices as allowed; sign out on one of them first.", "",
+	}},
 	{ErrInvalidClient, problem{invalidClient, "", "", basicChallenge}},
 	{ErrForbidden, problem{forbidden, "", "This client may not use this endpoint.", ""}},
 	{ErrInsufficientScope, problem{insufficient, "", "This needs a scope or a role that the user does not have.", scopeChallenge}},
