@@ -252,7 +252,7 @@ func TestCommands(t *testing.T) {
 	g.do(t, loginCall(u.identifier, password)).problem(t, 401, "invalid_credentials", "")
 	users("enable", u.identifier)
 	g.login(t, u)
-	s.logged(t, u.id, "login", "logout (user disabled)", "login! user disabled", "login")
+	s.logged(t, u.id, "login", "logout (user_disabled)", "login! user disabled", "login")
 
 	live := append(s.settings(), "SESSIONGATE_HTTP_ADDR="+strings.TrimPrefix(g.url, "http://"))
 	if code, p := run(t, live, "doctor", "--live"); code != 0 {

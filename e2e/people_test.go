@@ -32,6 +32,10 @@ type grant struct {
 	ExpiresIn    int    `json:"expires_in"`
 	RefreshAfter int    `json:"refresh_after"`
 	ServerTime   stamp  `json:"server_time"`
+
+	IdleExpiresIn     *int `json:"idle_expires_in"`
+	AbsoluteExpiresIn *int `json:"absolute_expires_in"`
+
 	Session      sess   `json:"session"`
 }
 

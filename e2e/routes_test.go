@@ -20,7 +20,8 @@ func testRoutes(t *testing.T, g *gateway) {
 	const get, post, del = "GET, HEAD", "POST", "DELETE"
 	for path, allow := range map[string]string{
 		"/sessions/login": post, "/sessions": post, "/sessions/refresh": post, "/sessions/logout": post,
-		"/sessions/logout-all": post, "/oauth2/introspect": post, "/sessions/status": get, "/sessions/my-sessions": get,
+		"/sessions/logout-all": post, "/sessions/resume": post, "/sessions/password": post, "/sessions/my-devices": get,
+		"/sessions/my-devices/x": del, "/oauth2/introspect": post, "/sessions/status": get, "/sessions/my-sessions": get,
 		"/sessions/my-session-logs": get, "/sessions/my-sessions/x": del, "/livez": get, "/readyz": get, "/metrics": get,
 		"/openapi.yaml": get, "/docs": get,
 		"/.well-known/jwks.json": get, "/.well-known/oauth-authorization-server": get, "/.well-known/openid-configuration": get,

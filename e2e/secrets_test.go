@@ -14,7 +14,7 @@ import (
 )
 
 // jwt is what every token begins with: a JSON object in base64.
-var jwt = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{16,}`)
+var jwt = regexp.MustCompile(`(eyJ|sgr_)[A-Za-z0-9_-]{16,}`)
 
 // betrays says what of a text should not be in it, or "".
 func betrays(text string) string {

@@ -7,10 +7,13 @@
 // {p} is the partition of the user, 0 in a deployment on one Redis. keys.go
 // spells the names.
 //
-//	sg:{p}:session:<sid>   hash     until the token's exp, to the millisecond
-//	sg:{p}:user:<user id>  zset     sid → expiry (ms); until its longest-lived entry
-//	sg:{p}:seen:<user id>  hash     sid → last seen (ms); as the user's zset
-//	sg:{p}:activity        zset     sid → last seen (ms) that Postgres does not have yet
+//	sg:{p}:session:<sid>   hash     until the token's exp, to the millisecond; or, if that is earlier,
+//	                                until its user has been idle for too long, and 2 s
+//	sg:{p}:user:<user id>  zset     sid → expiry (ms), g:<grant id> → expiry (ms); until its longest-lived entry
+//	sg:{p}:grant:<id>      hash     a remembered device; until it is forgotten
+//	sg:{p}:seen:<user id>  hash     sid → last seen (ms), <sid>+ → when the user last did something (ms),
+//	                                in sessions with an idle timeout; as the user's zset
+//	sg:{p}:activity        zset     what seen holds and Postgres does not have yet
 //	sg:{p}:events          stream   audit events that Postgres does not have yet; group "flush"
 //	sg:{p}:text:<digest>   string   a text too long for a session's hash, shared by its digest
 //	sg:{p}:op:<event id>   string   answer of a login, for a repeat of it; one minute
@@ -21,7 +24,14 @@
 //	sg:keys                hash     kid → signing key, sealed; a copy of Postgres's, no TTL
 //
 // A session is valid only while its own key exists and the user's zset lists it,
-// so deleting either ends it. Only login and refresh ever create or extend one.
+// so deleting either ends it. Only login, refresh, the resumption of a remembered
+// device and, as far as an idle timeout goes, activity ever create or extend one.
+//
+// A remembered device (session.Grant) is good while it is listed in the user's zset
+// and the session that it began last is: that one stays listed after it has run out.
+// So DEL of the user's key ends all devices, ZREM of a sid the device whose last
+// session it was, and DEL of a session's key nothing but the session. What ends a
+// session through the gateway ends its device's grant as well.
 //
 // # The session hash
 //
@@ -40,6 +50,22 @@
 //	   the empty ones at its end
 //	w  user agent at login; text or reference
 //	t  auth_time, Unix s, where it is not the time of creation
+//	i  idle timeout, s; absent for none
+//	m  id of the remembered device; absent for none
+//
+// # The grant hash
+//
+//	u  user id
+//	g  generation: how often its refresh token has been rotated
+//	h  digest of the current refresh token
+//	p  digest of the previous one; absent for generation 0
+//	e  seed with which a token's successor is made
+//	r  when the current generation began, Unix ms; absent for generation 0
+//	c  "1" once the answer with the current token is known to have arrived
+//	s  sid of the session that it began last
+//	t  auth_time: when the password was given, Unix s
+//	d  device, as in the session hash
+//	n  place of its last session, as in the session hash
 //
 // The time of creation is inside the sid. The jti, iat and exp of the current
 // and the previous token follow from these (session.Session.Token); Redis holds

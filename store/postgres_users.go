@@ -21,6 +21,7 @@ var (
 	selectUsers            = schema.Query("select_users")
 	updateUserPassword     = schema.Query("update_user_password")
 	updateUserActive       = schema.Query("update_user_active")
+	eraseUser              = schema.Query("erase_user")
 	selectLockedOutUsers   = schema.Query("select_locked_out_users")
 )
 
@@ -127,6 +128,16 @@ func (p *Postgres) ListUsers(ctx context.Context, limit int) ([]session.User, er
 		users[i] = rows[i].user()
 	}
 	return users, nil
+}
+
+// EraseUser takes from the user what they signed in with: nobody can sign in as them
+// again. It returns session.ErrNotFound if there is no such user, and may be repeated.
+func (p *Postgres) EraseUser(ctx context.Context, id string) error {
+	n, err := p.update(ctx, eraseUser, id)
+	if err == nil && n == 0 {
+		err = session.ErrNotFound
+	}
+	return pgError("erase user", err)
 }
 
 // LockedOut returns up to limit users who may not sign in and have sessions that have

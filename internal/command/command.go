@@ -55,7 +55,7 @@ type line struct {
 	Migrate  migrateCommand  `cmd:"" help:"Bring the database schema up to date, and nothing else."`
 	Doctor   doctorCommand   `cmd:"" help:"Check the configuration, Redis and Postgres, and say what to do."`
 	Keys     keysCommand     `cmd:"" help:"Print the names of a user's keys in Redis; list and rotate the keys that sign tokens."`
-	Users    usersCommand    `cmd:"" help:"Add, list, disable and enable users, and set passwords."`
+	Users    usersCommand    `cmd:"" help:"Add, list, disable, enable and erase users, and set passwords."`
 	Settings settingsCommand `cmd:"" name:"config" help:"Check or print the configuration."`
 	Version  versionCommand  `cmd:"" help:"Print the version."`
 }

@@ -199,7 +199,7 @@ func TestUsers(t *testing.T) {
 
 	run(t, environ, "correct horse\n", "users", "add", " Ana@Example.COM ", "--user-id", "42", "--role", "admin").want(t, 0, "42\n")
 	run(t, environ, "correct horse\n", "users", "add", "ana@example.com").want(t, 1, "there is a user ana@example.com already")
-	run(t, environ, "short\n", "users", "add", "bob").want(t, 2, "has 5 bytes, want 8 to")
+	run(t, environ, "short\n", "users", "add", "bob").want(t, 2, "must have 8 to 1024 bytes, has 5")
 	run(t, environ, "correct horse\n", "users", "add", "").want(t, 2, "can't be what a user types")
 	run(t, environ, "correct horse\n", "users", "add", "bob", "--user-id", " 1").want(t, 2, "must not begin or end with a space")
 	run(t, environ, "", "users", "list", "--limit", "0").want(t, 2)

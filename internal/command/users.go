@@ -21,6 +21,7 @@ type usersCommand struct {
 	List    userListCommand    `cmd:"" help:"List users, oldest first."`
 	Disable userDisableCommand `cmd:"" help:"Keep a user from signing in, and end their sessions."`
 	Enable  userEnableCommand  `cmd:"" help:"Let a disabled user sign in again."`
+	Erase   userEraseCommand   `cmd:"" help:"End a user's sessions, forget their devices, and take away what they sign in with, for good."`
 	Passwd  userPasswdCommand  `cmd:"" help:"Set a user's password, and end their sessions. It is read from standard input."`
 }
 
@@ -184,6 +185,34 @@ func (c userDisableCommand) Run(ctx context.Context, in *invocation) error {
 	}
 	in.printf("%s can't sign in any more.\n", c.User)
 	return c.end(ctx, in, cfg, user, session.EndDisabled)
+}
+
+type userEraseCommand struct {
+	who
+	Yes bool `help:"There is no way back, and I mean it." required:""`
+}
+
+// Run ends the sessions before and after: before, so that they end for this reason;
+// after, for those that began in between.
+func (c userEraseCommand) Run(ctx context.Context, in *invocation) error {
+	var all ending
+	cfg, db, err := in.users(all.sections()...)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	user, err := c.find(ctx, db)
+	if err != nil {
+		return err
+	}
+	if err := all.end(ctx, in, cfg, user, session.EndErased); err != nil {
+		return err
+	}
+	if err := db.EraseUser(ctx, user.ID); err != nil {
+		return err
+	}
+	in.printf("%s can't sign in any more, and nobody will as them.\n", c.User)
+	return all.end(ctx, in, cfg, user, session.EndErased)
 }
 
 type userEnableCommand struct{ who }
