@@ -36,7 +36,7 @@ type grant struct {
 	IdleExpiresIn     *int `json:"idle_expires_in"`
 	AbsoluteExpiresIn *int `json:"absolute_expires_in"`
 
-	Session      sess   `json:"session"`
+	Session sess `json:"session"`
 }
 
 // sess is a session as every answer shows it.

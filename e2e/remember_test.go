@@ -216,6 +216,8 @@ type devicePage struct {
 	Devices []struct {
 		ID, Device, Sid string
 		Current         bool
+		IPAddress       string `json:"ip_address"`
+		CreatedAt       stamp  `json:"created_at"`
 		LastUsed        stamp `json:"last_used"`
 		ExpiresAt       stamp `json:"expires_at"`
 	}

@@ -15,6 +15,9 @@ type status struct {
 	RefreshAfter int   `json:"refresh_after"`
 	ServerTime   stamp `json:"server_time"`
 	Session      sess  `json:"session"`
+
+	IdleExpiresIn     *int `json:"idle_expires_in"`
+	AbsoluteExpiresIn *int `json:"absolute_expires_in"`
 }
 
 func testStatus(t *testing.T, g *gateway) {
