@@ -218,8 +218,8 @@ type devicePage struct {
 		Current         bool
 		IPAddress       string `json:"ip_address"`
 		CreatedAt       stamp  `json:"created_at"`
-		LastUsed        stamp `json:"last_used"`
-		ExpiresAt       stamp `json:"expires_at"`
+		LastUsed        stamp  `json:"last_used"`
+		ExpiresAt       stamp  `json:"expires_at"`
 	}
 }
 
