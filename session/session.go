@@ -103,8 +103,9 @@ type contextKey struct{}
 
 // Caller is who a request came from: the token and, behind it, the session.
 type Caller struct {
-	Token   Token
-	Session Session
+	Token    Token
+	Session  Session
+	ByCookie bool // a browser sent the token by itself
 }
 
 // NewContext returns ctx carrying the caller. The authenticate middleware calls it.

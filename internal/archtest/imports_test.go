@@ -31,11 +31,12 @@ var rules = map[string][]string{
 	"login":  {"session", "tokens"},
 
 	// The edge. Nothing here knows where state is kept.
-	"middleware": {"session", "tokens", "internal/problem"},
-	"handlers":   {"session", "tokens", "login", "internal/problem"},
+	"middleware": {"session", "tokens", "internal/problem", "internal/browser"},
+	"handlers":   {"session", "tokens", "login", "internal/problem", "internal/browser"},
 
 	// Plumbing, each of one kind.
 	"internal/problem":   {"session"},
+	"internal/browser":   {"session", "internal/problem"},             // cookies, and whose pages may use them
 	"internal/extauthz":  {"session", "handlers", "internal/problem"}, // forward-auth in Envoy's protocol
 	"internal/config":    {},
 	"internal/telemetry": {},

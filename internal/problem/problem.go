@@ -15,6 +15,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -51,6 +52,8 @@ var (
 	ErrForbidden = errors.New("not allowed for this client")
 	// ErrInsufficientScope: the user is known and lacks what the route asks for.
 	ErrInsufficientScope = errors.New("not allowed for this user")
+	// ErrCrossOrigin: a browser sent this for a page of an origin that may not.
+	ErrCrossOrigin = errors.New("request of another origin")
 	// ErrNotAcceptable: the answer can't be had in the form that was asked for.
 	ErrNotAcceptable = errors.New("no acceptable form of the answer")
 )
@@ -140,7 +143,7 @@ type Answer struct {
 func Describe(err error, requestID string) Answer {
 	p := of(err)
 	h := http.Header{"Content-Type": {contentType}, "Cache-Control": {"no-store"}}
-	p.setHeader(h)
+	p.setHeader(h, err)
 	return Answer{p.kind.status, h, encode(p.details(requestID))}
 }
 
@@ -181,15 +184,20 @@ func begin(c *gin.Context, err error) (problem, bool) {
 		c.Writer.WriteHeaderNow()
 		return problem{}, false
 	}
-	p.setHeader(c.Writer.Header())
+	p.setHeader(c.Writer.Header(), err)
 	return p, true
 }
 
-func (p *problem) setHeader(h http.Header) {
+func (p *problem) setHeader(h http.Header, err error) {
 	if p.challenge != "" {
 		h.Set("WWW-Authenticate", p.challenge)
 	}
-	if p.kind.status == http.StatusServiceUnavailable {
+	limited, ok := errors.AsType[*session.RateLimitedError](err)
+	switch {
+	case ok:
+		seconds := (limited.RetryAfter + time.Second - 1) / time.Second
+		h.Set("Retry-After", strconv.FormatInt(max(int64(seconds), 1), 10))
+	case p.kind.status == http.StatusServiceUnavailable:
 		h.Set("Retry-After", "1")
 	}
 }

@@ -57,6 +57,8 @@ func TestWrite(t *testing.T) {
 		oauth     string
 		challenge string
 	}{
+		{fmt.Errorf("%w: why", ErrCrossOrigin), 403, "csrf_failed", "", "invalid_request", ""},
+		{&session.RateLimitedError{By: session.LimitAccount, RetryAfter: time.Second}, 429, "rate_limited", "", "temporarily_unavailable", ""},
 		{&Invalid{"limit", "must be a number"}, 400, "invalid_request", "", "invalid_request", ""},
 		{session.ErrInvalidCredentials, 401, "invalid_credentials", "", "invalid_grant", bearer},
 		{ErrUnauthenticated, 401, "unauthenticated", "", "invalid_token", bearer},
@@ -125,7 +127,8 @@ func checkHeaders(t *testing.T, a answer, contentType, challenge string) {
 	if !strings.Contains(challenge, "error=") && strings.Contains(got, "error=") {
 		t.Errorf("WWW-Authenticate %q has an error code", got)
 	}
-	if (a.header.Get("Retry-After") != "") != (a.status == http.StatusServiceUnavailable) {
+	later := a.status == http.StatusServiceUnavailable || a.status == http.StatusTooManyRequests
+	if (a.header.Get("Retry-After") != "") != later {
 		t.Errorf("Retry-After %q with %d", a.header.Get("Retry-After"), a.status)
 	}
 	if (len(a.errs) > 0) != (a.status >= 500) {
@@ -181,6 +184,20 @@ func TestWriteAfterTheAnswerHasBegun(t *testing.T) {
 	Write(c, errors.New("late"))
 	if rec.Code != http.StatusOK || rec.Body.String() != "half" || !c.IsAborted() {
 		t.Errorf("%d %q", rec.Code, rec.Body)
+	}
+}
+
+// Who comes back a moment too early is refused again, so parts of a second count as
+// a whole one.
+func TestRetryAfter(t *testing.T) {
+	for wait, want := range map[time.Duration]string{
+		0: "1", time.Millisecond: "1", time.Second: "1", 1001 * time.Millisecond: "2", time.Hour: "3600",
+	} {
+		err := fmt.Errorf("login: %w", &session.RateLimitedError{By: session.LimitGlobal, RetryAfter: wait})
+		a := answerTo(t, t.Context(), err, Write)
+		if got := a.header.Get("Retry-After"); got != want || strings.Contains(fmt.Sprint(a.body), "global") {
+			t.Errorf("%v: Retry-After %q, want %q; %v", wait, got, want, a.body)
+		}
 	}
 }
 

@@ -23,6 +23,7 @@ var (
 	unauthenticated  = &kind{"unauthenticated", "Not signed in", http.StatusUnauthorized, "invalid_token"}
 	invalidClient    = &kind{"invalid_client", "Client authentication failed", http.StatusUnauthorized, "invalid_client"}
 	forbidden        = &kind{"forbidden", "Not allowed", http.StatusForbidden, "unauthorized_client"}
+	csrfFailed       = &kind{"csrf_failed", "Not allowed from another site", http.StatusForbidden, "invalid_request"}
 	insufficient     = &kind{"insufficient_scope", "Not allowed for this user", http.StatusForbidden, "insufficient_scope"}
 	wrongPassword    = &kind{"wrong_password", "The current password is wrong", http.StatusForbidden, "invalid_grant"}
 	tooManySessions  = &kind{"too_many_sessions", "Too many sessions", http.StatusConflict, "access_denied"}
@@ -31,6 +32,7 @@ var (
 	notAcceptable    = &kind{"not_acceptable", "Not acceptable", http.StatusNotAcceptable, "invalid_request"}
 	bodyTooLarge     = &kind{"body_too_large", "The body is too large", http.StatusRequestEntityTooLarge, "invalid_request"}
 	unsupportedType  = &kind{"unsupported_media_type", "Unsupported media type", http.StatusUnsupportedMediaType, "invalid_request"}
+	rateLimited      = &kind{"rate_limited", "Too many attempts", http.StatusTooManyRequests, "temporarily_unavailable"}
 	storeUnavailable = &kind{"store_unavailable", "A store did not answer", http.StatusServiceUnavailable, "temporarily_unavailable"}
 	overloaded       = &kind{"overloaded", "Too busy", http.StatusServiceUnavailable, "temporarily_unavailable"}
 	internalError    = &kind{"internal", "Internal error", http.StatusInternalServerError, "server_error"}
@@ -38,8 +40,9 @@ var (
 
 // kinds is every problem there is, in the order of docs/problems.md.
 var kinds = []*kind{
-	invalidRequest, invalidCreds, unauthenticated, invalidClient, forbidden, insufficient, wrongPassword, notFound, methodNotAllowed,
-	notAcceptable, tooManySessions, bodyTooLarge, unsupportedType, storeUnavailable, overloaded, internalError,
+	invalidRequest, invalidCreds, unauthenticated, invalidClient, forbidden, csrfFailed, insufficient, wrongPassword, notFound,
+	methodNotAllowed, notAcceptable, tooManySessions, bodyTooLarge, unsupportedType, rateLimited, storeUnavailable, overloaded,
+	internalError,
 }
 
 // The challenges of RFC 6750 §3 and RFC 7617 §2. The first is for requests that
@@ -98,7 +101,7 @@ var table = []struct {
 	}},
 	{ErrUnauthenticated, problem{
 		unauthenticated, "",
-		"This needs an access token in the Authorization header, scheme Bearer.", bearerChallenge,
+		"This needs an access token in the Authorization header, scheme Bearer, or the cookie of a sign-in with one.", bearerChallenge,
 	}},
 	{session.ErrInvalidCredentials, problem{invalidCreds, "", "", bearerChallenge}},
 	{session.ErrWrongPassword, problem{wrongPassword, "", "The session goes on; the password is what it was.", ""}},
@@ -107,6 +110,10 @@ var table = []struct {
 		"This user is signed in on as many devices as allowed; sign out on one of them first.", "",
 	}},
 	{ErrInvalidClient, problem{invalidClient, "", "", basicChallenge}},
+	{ErrCrossOrigin, problem{
+		csrfFailed, "",
+		"A browser may do this only for our own pages and those of the origins in browser.cors_origins.", "",
+	}},
 	{ErrForbidden, problem{forbidden, "", "This client may not use this endpoint.", ""}},
 	{ErrInsufficientScope, problem{insufficient, "", "This needs a scope or a role that the user does not have.", scopeChallenge}},
 	{ErrNotAcceptable, problem{
@@ -129,6 +136,9 @@ func of(err error) problem {
 	}
 	if large, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return problem{kind: bodyTooLarge, detail: fmt.Sprintf("The body may have at most %d bytes.", large.Limit)}
+	}
+	if _, limited := errors.AsType[*session.RateLimitedError](err); limited {
+		return problem{kind: rateLimited, detail: "Try again after Retry-After."}
 	}
 	if media, ok := errors.AsType[*MediaType](err); ok {
 		return problem{kind: unsupportedType, detail: "The body must be " + media.Want + "."}
