@@ -50,6 +50,7 @@ type Service struct {
 	Devices   devices
 	Revoker   revoker
 	Passwords passwords        // a *Hasher
+	Guard     *Guard           // counts attempts
 	Clock     func() time.Time // the store's clock: ids carry its time
 	Log       *slog.Logger
 }
@@ -82,18 +83,24 @@ const upgradeTimeout = time.Second
 // that says which. It is session.ErrTooManySessions when the user may not have one
 // more, which is in the log as well and is no failure to know the password. It is session.ErrOverloaded when too many passwords are being
 // verified, and session.ErrUnavailable when a store could not say, or could not
-// keep the event: no audit, no answer. Neither is logged as an attempt.
+// keep the event: no audit, no answer. It is a *session.RateLimitedError when there
+// were too many attempts. None of these is logged as an attempt.
 //
-// It costs one query, one hash and one round trip to Redis; once more a hash and
+// It costs one query, one hash and three round trips to Redis; once more a hash and
 // a statement when the stored hash is out of date. Repeating it makes another
 // session.
 func (s *Service) Login(ctx context.Context, r Request) (session.Session, error) {
-	user, err := s.user(ctx, r.Identifier)
+	try, err := s.Guard.Begin(ctx, r.Identifier, r.Device, r.Origin)
 	if err != nil {
-		return session.Session{}, err
+		return session.Session{}, fmt.Errorf("login: %w", err)
 	}
-	matches, err := s.verify(ctx, &user, r.Password)
+	user, err := s.user(ctx, r.Identifier)
+	matches := false
+	if err == nil {
+		matches, err = s.verify(ctx, &user, r.Password)
+	}
 	if err != nil {
+		try.Withdraw(ctx)
 		return session.Session{}, err
 	}
 	switch {
@@ -108,6 +115,7 @@ func (s *Service) Login(ctx context.Context, r Request) (session.Session, error)
 	if err != nil {
 		return session.Session{}, err
 	}
+	try.Right(ctx)
 	s.upgrade(ctx, &user, r.Password)
 	return created, nil
 }

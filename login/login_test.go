@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/sessiongate/sessiongate/session"
 )
 
@@ -28,7 +30,10 @@ type world struct {
 	events   []session.Event
 	replaced [][3]string // SetPassword
 
-	findErr, setErr, createErr, appendErr, revokeErr error
+	counted            []string // calls of the guard, in order
+	attempts, forgiven []session.Attempt
+
+	findErr, setErr, createErr, appendErr, revokeErr, takeErr, forgiveErr error
 }
 
 func (w *world) UserByIdentifier(_ context.Context, identifier string) (session.User, error) {
@@ -126,6 +131,7 @@ type setup struct {
 	*Service
 	hasher *Hasher
 	count  *counter
+	reg    *prometheus.Registry
 	log    bytes.Buffer
 }
 
@@ -145,7 +151,7 @@ func newSetup(t *testing.T) *setup {
 	}}}
 	s.hasher, s.count = newHasher(t, cheap)
 	s.Service = &Service{
-		Users: s.world, Sessions: s.world, Devices: s.world, Revoker: s.world, Passwords: s.hasher,
+		Users: s.world, Sessions: s.world, Devices: s.world, Revoker: s.world, Passwords: s.hasher, Guard: s.guard(t),
 		Clock: func() time.Time { return now },
 		Log:   slog.New(slog.NewTextHandler(&s.log, nil)),
 	}

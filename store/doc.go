@@ -18,6 +18,10 @@
 //	sg:{p}:text:<digest>   string   a text too long for a session's hash, shared by its digest
 //	sg:{p}:op:<event id>   string   answer of a login, for a repeat of it; one minute
 //	sg:{p}:feed            stream   sessions that ended, for caches; the last 100,000 at most
+//	sg:{0}:limit:<which>   string   when a counter of attempts to sign in is empty again (Unix ms);
+//	                                until then. <which> is device, network, account, prefix,
+//	                                each with digests of whose, or global
+//	sg:{0}:known:<digest>  zset     device or network of an account → known until (ms); 16 at most
 //	sg:{p}:meta            hash     epoch, epoch_at: which life of the data this is;
 //	                                feed, feed_id: number and id of the feed's last entry
 //	sg:meta                hash     partitions, schema

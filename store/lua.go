@@ -24,6 +24,8 @@ var (
 	activityClear  = script("activity_clear")
 	partitionOpen  = script("partition_open")
 	feedAppend     = script("feed_append")
+	limitTake      = script("limit_take")
+	limitForgive   = script("limit_forgive")
 )
 
 // script returns lua/<name>.lua with the prelude, and what else it shares with

@@ -2,290 +2,271 @@ package store
 
 import (
 	"errors"
+	"fmt"
+	"strconv"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 
 	"github.com/sessiongate/sessiongate/session"
 )
 
-func z(member string, at time.Time) redis.Z {
-	return redis.Z{Member: member, Score: float64(at.UnixMilli())}
+// slowly is so slow that no test sees a counter run down.
+const slowly = time.Hour
+
+var someLimits = session.Limits{
+	Known:    session.Rate{Burst: 4, Every: slowly},
+	Account:  session.Rate{Burst: 3, Every: slowly},
+	Prefix:   session.Rate{Burst: 6, Every: slowly},
+	Global:   session.Rate{Burst: 9, Every: slowly},
+	Remember: time.Hour,
 }
 
-// idling is a fixture whose sessions end after a minute without activity.
-func idling(t *testing.T) *fixture {
-	return newFixture(t, func(o *RedisOptions) { o.Policy.Idle, o.Policy.Remember = time.Minute, time.Hour })
-}
-
-// ends is when Redis will forget the session.
-func (f *fixture) ends(s session.Session) time.Time {
+// try makes an attempt and returns the limit that it counts under, or that refused
+// it.
+func (f *fixture) try(a session.Attempt, l session.Limits) (by session.Limit, taken bool) {
 	f.Helper()
-	return time.UnixMilli(f.raw.PExpireTime(f.Context(), f.keys.session(s.UserID, s.ID)).Val().Milliseconds())
+	by, err := f.TakeAttempt(f.Context(), a, l)
+	if limited, ok := errors.AsType[*session.RateLimitedError](err); ok {
+		return limited.By, false
+	}
+	if err != nil {
+		f.Fatal(err)
+	}
+	return by, true
 }
 
-// wantEnds fails the test unless Redis forgets the session a minute and the slack
-// after the time given.
-func (f *fixture) wantEnds(s session.Session, since time.Time) {
+func (f *fixture) wantTries(a session.Attempt, n int, then session.Limit) {
 	f.Helper()
-	want := since.Truncate(time.Millisecond).Add(time.Minute + 2*time.Second)
-	if d := f.ends(s).Sub(want); d.Abs() > time.Second {
-		f.Errorf("the session ends at %v, want %v", f.ends(s), want)
+	for i := range n {
+		if by, taken := f.try(a, someLimits); !taken {
+			f.Fatalf("attempt %d of %+v is refused by %s, want %d of them", i+1, a, by, n)
+		}
+	}
+	if by, taken := f.try(a, someLimits); taken || by != then {
+		f.Fatalf("attempt %d of %+v: taken %v, %s, want it refused by %s", n+1, a, taken, by, then)
 	}
 }
 
-// lastActive pretends that the user last did something some time ago.
-func (f *fixture) lastActive(s session.Session, ago time.Duration) time.Time {
-	f.Helper()
-	at := f.Clock().Add(-ago)
-	f.raw.HSet(f.Context(), f.keys.seen(s.UserID), string(s.ID)+"+", unixMilli(at))
-	f.raw.PExpireAt(f.Context(), f.keys.session(s.UserID, s.ID), at.Add(time.Minute+2*time.Second))
-	return at
+func attempt(account, device, prefix string) session.Attempt {
+	return session.Attempt{Account: account, Device: device, Prefix: prefix}
 }
 
-func (f *fixture) used(s session.Session, at time.Time, active bool) {
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]func(*fixture){
+		"one account, whichever network": func(f *fixture) {
+			f.wantTries(attempt("bob", "", "n1"), 3, session.LimitAccount)
+			f.wantTries(attempt("bob", "d9", "n2"), 0, session.LimitAccount)
+			f.wantTries(attempt("ann", "", "n1"), 3, session.LimitAccount)
+		},
+		"one network, whichever account": func(f *fixture) {
+			for i := range 6 {
+				f.try(attempt(fmt.Sprint("user", i), "", "n1"), someLimits)
+			}
+			f.wantTries(attempt("fresh", "", "n1"), 0, session.LimitPrefix)
+			f.wantTries(attempt("fresh", "", "n2"), 3, session.LimitAccount)
+		},
+		"everybody": func(f *fixture) {
+			for i := range 9 {
+				f.try(attempt(fmt.Sprint("user", i), "", fmt.Sprint("n", i)), someLimits)
+			}
+			f.wantTries(attempt("fresh", "", "fresh"), 0, session.LimitGlobal)
+		},
+		"nobody by that name": func(f *fixture) {
+			f.wantTries(attempt("", "d1", "n1"), 6, session.LimitPrefix)
+		},
+		"no address": func(f *fixture) {
+			f.wantTries(attempt("", "", ""), 9, session.LimitGlobal)
+		},
+		"a refused attempt takes nothing": func(f *fixture) {
+			f.wantTries(attempt("bob", "", "n1"), 3, session.LimitAccount)
+			for range 20 {
+				f.wantTries(attempt("bob", "", "n1"), 0, session.LimitAccount)
+			}
+			f.wantTries(attempt("ann", "", "n1"), 3, session.LimitAccount) // n1 has had three of six
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(newFixture(t, nil))
+		})
+	}
+}
+
+// Nobody elsewhere can keep the owner out of where they have been before.
+func TestKnownPlacesHaveTheirOwnLimit(t *testing.T) {
+	t.Parallel()
+	for name, owner := range map[string]struct {
+		later session.Attempt
+		under session.Limit
+	}{
+		"the same device elsewhere":        {attempt("bob", "phone", "abroad"), session.LimitDevice},
+		"another device, the same network": {attempt("bob", "tablet", "home"), session.LimitNetwork},
+		"no device, the same network":      {attempt("bob", "", "home"), session.LimitNetwork},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t, nil)
+			f.right(attempt("bob", "phone", "home"), session.LimitNone)
+			// The attack: at the account, from the network, and from everywhere.
+			for i := range 40 {
+				f.try(attempt("bob", "", fmt.Sprint("n", i)), someLimits)
+				f.try(attempt(fmt.Sprint("other", i), "", "home"), someLimits)
+				f.try(attempt(fmt.Sprint("other", i), "", fmt.Sprint("m", i)), someLimits)
+			}
+			for _, stranger := range []session.Attempt{
+				attempt("bob", "", "elsewhere"), attempt("ann", "phone", "home"), // known for bob alone
+			} {
+				if by, taken := f.try(stranger, someLimits); taken {
+					f.Errorf("%+v is taken under %s after all that", stranger, by)
+				}
+			}
+			f.wantTries(owner.later, 4, owner.under)
+		})
+	}
+}
+
+// taken makes an attempt, and returns the limit that it counts under.
+func (f *fixture) taken(a session.Attempt) session.Limit {
 	f.Helper()
-	u := session.Use{SessionID: s.ID, UserID: s.UserID, At: at, Generation: s.Generation, Active: active}
-	if err := f.Use(f.Context(), []session.Use{u}); err != nil {
+	under, taken := f.try(a, someLimits)
+	if !taken {
+		f.Fatalf("%+v is refused by %s", a, under)
+	}
+	return under
+}
+
+// right makes an attempt that turns out to be right.
+func (f *fixture) right(a session.Attempt, want session.Limit) {
+	f.Helper()
+	under := f.taken(a)
+	if under != want {
+		f.Fatalf("%+v counts under %s, want %s", a, under, want)
+	}
+	if err := f.ForgiveAttempt(f.Context(), a, someLimits, under, true); err != nil {
 		f.Fatal(err)
 	}
 }
 
-func TestIdleTimeout(t *testing.T) {
+func TestRightAttemptsCostNothing(t *testing.T) {
 	t.Parallel()
-
-	t.Run("counts from the login", func(t *testing.T) {
-		t.Parallel()
-		f := idling(t)
-		s := f.login("ana")
-		f.wantEnds(s, s.CreatedAt)
-		if got := s.IdleExpiresAt(); !got.Equal(s.CreatedAt.Add(time.Minute)) {
-			t.Errorf("ends when idle at %v", got)
-		}
-		if e := f.appended()[0]; e.Idle != time.Minute || !e.ActiveAt.Equal(s.CreatedAt) {
-			t.Errorf("the event has idle timeout %v, last activity %v", e.Idle, e.ActiveAt)
-		}
-	})
-
-	t.Run("activity moves it, a client's questions and late reports do not", func(t *testing.T) {
-		t.Parallel()
-		f := idling(t)
-		s := f.login("ana")
-		began := f.lastActive(s, 40*time.Second)
-		f.used(s, f.Clock(), false)
-		f.wantEnds(s, began)
-		at := f.Clock()
-		f.used(s, at, true)
-		f.wantEnds(s, at)
-		f.used(s, at.Add(-30*time.Second), true)
-		f.wantEnds(s, at)
-		got, err := f.Get(t.Context(), s.UserID, s.ID)
-		if err != nil || !got.ActiveAt.Equal(at.Truncate(time.Millisecond)) {
-			t.Errorf("last active at %v, want %v, error %v", got.ActiveAt, at, err)
-		}
-	})
-
-	t.Run("a refresh in the background does not, one that says so does", func(t *testing.T) {
-		t.Parallel()
-		f := idling(t)
-		s := f.login("ana")
-		began := f.lastActive(s, 40*time.Second)
-		s = f.refresh(s.Token())
-		f.wantEnds(s, began)
-		if left := s.IdleExpiresAt().Sub(f.Clock()); left > 20*time.Second {
-			t.Errorf("the answer says that it ends in %v, want 20 s", left)
-		}
-		op := f.op()
-		op.ActiveAt = op.CreatedAt
-		next, rotated, err := f.Refresh(t.Context(), s.Token(), op)
-		if err != nil || !rotated {
-			t.Fatalf("rotated %v, error %v", rotated, err)
-		}
-		f.wantEnds(next, f.Clock())
-		// A second tab, with news of its own: no rotation, and activity all the same.
-		f.lastActive(next, 40*time.Second)
-		if _, rotated, err = f.Refresh(t.Context(), s.Token(), op); err != nil || rotated {
-			t.Fatalf("rotated %v, error %v", rotated, err)
-		}
-		f.wantEnds(next, f.Clock())
-	})
-
-	t.Run("never beyond the token's own time", func(t *testing.T) {
-		t.Parallel()
-		f := newFixture(t, func(o *RedisOptions) { o.Policy.Idle = 2 * time.Hour })
-		s := f.login("ana")
-		f.used(s, f.Clock(), true)
-		if got := f.ends(s); !got.Equal(s.ExpiresAt) {
-			t.Errorf("ends at %v, want %v", got, s.ExpiresAt)
-		}
-	})
-
-	t.Run("what is known of the user outlives a refresh", func(t *testing.T) {
-		t.Parallel()
-		f := newFixture(t, func(o *RedisOptions) { o.Policy.Idle = 2 * time.Hour })
-		s := f.login("ana")
-		f.used(s, f.Clock(), true)
-		f.raw.PExpire(t.Context(), f.keys.seen("ana"), time.Second)
-		f.refresh(s.Token())
-		if ttl := f.raw.PTTL(t.Context(), f.keys.seen("ana")).Val(); ttl < 29*time.Minute {
-			t.Errorf("it lives %v", ttl)
-		}
-	})
-
-	t.Run("who was idle for too long is gone, not counted, and not resurrected by activity", func(t *testing.T) {
-		t.Parallel()
-		f := newFixture(t, func(o *RedisOptions) { o.Policy.Idle, o.Policy.MaxPerUser, o.Policy.DenyMore = time.Minute, 1, true })
-		s := f.login("ana")
-		f.lastActive(s, 2*time.Minute)
-		f.dead(s)
-		f.used(s, f.Clock(), true)
-		f.dead(s)
-		if _, _, err := f.Refresh(t.Context(), s.Token(), f.op()); !errors.Is(err, session.ErrEnded) {
-			t.Errorf("Refresh: %v", err)
-		}
-		f.login("ana") // there is room
-	})
-
-	t.Run("off, it leaves nothing in Redis", func(t *testing.T) {
-		t.Parallel()
-		f := newFixture(t, nil)
-		s := f.login("ana")
-		f.used(s, f.Clock(), true)
-		if _, ok := f.hashOf(s)["i"]; ok {
-			t.Error("the session has an idle timeout")
-		}
-		if n := f.raw.HLen(t.Context(), f.keys.seen("ana")).Val(); n != 1 {
-			t.Errorf("%d fields in seen, want the last use alone", n)
-		}
-	})
-
-	t.Run("activity reaches Postgres under its own mark, and is cleared there", func(t *testing.T) {
-		t.Parallel()
-		f := idling(t)
-		s := f.login("ana")
-		at := f.Clock().Truncate(time.Millisecond)
-		f.used(s, at, true)
-		uses, err := f.Activity(t.Context(), 0, 10)
-		if err != nil || len(uses) != 2 || uses[0].Active == uses[1].Active || uses[0].SessionID != s.ID || uses[1].SessionID != s.ID {
-			t.Fatalf("%+v, error %v", uses, err)
-		}
-		if err := f.ClearActivity(t.Context(), 0, uses); err != nil {
+	f := newFixture(t, nil)
+	for i := range 30 { // as many users of one network as there are
+		f.right(attempt(fmt.Sprint("user", i), "", "office"), session.LimitNone)
+	}
+	for range 30 {
+		f.right(attempt("user1", "", "office"), session.LimitNetwork)
+	}
+	f.wantTries(attempt("user1", "", "office"), 4, session.LimitNetwork)
+	// One that nobody looked at costs nothing either, and makes nothing known.
+	for range 10 {
+		a := attempt("eve", "phone", "n9")
+		if err := f.ForgiveAttempt(t.Context(), a, someLimits, f.taken(a), false); err != nil {
 			t.Fatal(err)
 		}
-		f.wantExists(false, f.keys.activity(0))
-	})
-
-	t.Run("the rules of client and role apply", func(t *testing.T) {
-		t.Parallel()
-		minute, short := time.Minute, 10*time.Minute
-		f := newFixture(t, func(o *RedisOptions) {
-			o.Policy.Rules = []session.Rule{{Role: "admin", Idle: &minute, TTL: &short, Absolute: &short}}
-		})
-		s := f.create(session.Session{ID: session.NewID(f.Clock()), UserID: "ana", ClientID: "app", Roles: []string{"admin"}})
-		f.wantEnds(s, s.CreatedAt)
-		if d := s.ExpiresAt.Sub(s.CreatedAt); d > 11*time.Minute || s.AbsoluteExpiresAt.Sub(s.CreatedAt) > 11*time.Minute {
-			t.Errorf("the session lives %v", d)
-		}
-		if s = f.refresh(s.Token()); s.ExpiresAt.After(s.AbsoluteExpiresAt) {
-			t.Errorf("refreshed until %v, the end is %v", s.ExpiresAt, s.AbsoluteExpiresAt)
-		}
-		if s := f.login("bo"); s.Idle != 0 {
-			t.Errorf("without the role: idle timeout %v", s.Idle)
-		}
-	})
+	}
+	f.wantTries(attempt("eve", "phone", "n9"), 3, session.LimitAccount)
+	// One that is right does not forgive those that were wrong.
+	f.try(attempt("bob", "", "n1"), someLimits)
+	f.try(attempt("bob", "", "n1"), someLimits)
+	f.right(attempt("bob", "phone", "n1"), session.LimitNone)
+	f.wantTries(attempt("bob", "", "n2"), 1, session.LimitAccount)
 }
 
-func TestDenyMore(t *testing.T) {
+func TestLimitsRunDown(t *testing.T) {
 	t.Parallel()
-	denying := func(t *testing.T) *fixture {
-		return newFixture(t, func(o *RedisOptions) {
-			o.Policy.MaxPerUser, o.Policy.DenyMore, o.Policy.Remember = 3, true, time.Hour
-		})
+	f := newFixture(t, nil)
+	l := session.Limits{Account: session.Rate{Burst: 2, Every: time.Minute}}
+	a := attempt("bob", "", "n1")
+	key := f.keys.limits(a)[3]
+	f.try(a, l)
+	f.try(a, l)
+	_, err := f.TakeAttempt(f.Context(), a, l)
+	limited, ok := errors.AsType[*session.RateLimitedError](err)
+	if !ok || limited.RetryAfter > time.Minute || limited.RetryAfter < 50*time.Second {
+		t.Fatalf("third attempt: %v, want it refused for a minute less the time the first two took", err)
 	}
-	attempt := func(f *fixture) error {
-		_, _, err := f.Create(f.Context(), session.Session{ID: session.NewID(f.Clock()), UserID: "ana"}, f.op())
-		return err
+	// A minute passes: the counter says when it will be empty, so move that.
+	empty, err := f.raw.Get(f.Context(), key).Int64()
+	if err != nil {
+		t.Fatal(err)
 	}
+	f.raw.Set(f.Context(), key, strconv.FormatInt(empty-time.Minute.Milliseconds(), 10), 0)
+	if _, taken := f.try(a, l); !taken {
+		t.Error("a minute later one more is refused")
+	}
+	if _, taken := f.try(a, l); taken {
+		t.Error("a minute later two more are taken")
+	}
+}
 
-	t.Run("fifty logins at once never exceed it", func(t *testing.T) {
-		t.Parallel()
-		f := denying(t)
-		var wg sync.WaitGroup
-		errs := make([]error, 50)
-		for i := range errs {
-			wg.Go(func() { errs[i] = attempt(f) })
-		}
-		wg.Wait()
-		refused := 0
-		for _, err := range errs {
-			if errors.Is(err, session.ErrTooManySessions) {
-				refused++
-			} else if err != nil {
-				t.Error(err)
+// What lies in Redis goes by itself, and has nobody's name in it.
+func TestLimitKeysExpire(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	f.right(attempt("bob", "phone", "home"), session.LimitNone)
+	f.try(attempt("bob", "phone", "home"), someLimits)
+	f.try(attempt("bob", "tablet", "home"), someLimits)
+	f.try(attempt("bob", "", "n1"), someLimits)
+	keys, err := f.raw.Keys(f.Context(), f.keys.root+":*").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	limits := 0
+	for _, key := range keys {
+		if strings.Contains(key, ":limit:") || strings.Contains(key, ":known:") {
+			limits++
+			if ttl := f.raw.PTTL(f.Context(), key).Val(); ttl <= 0 || ttl > slowly {
+				t.Errorf("%s lives for %v", key, ttl)
 			}
 		}
-		list, err := f.List(t.Context(), "ana")
-		if err != nil || refused != 47 || len(list) != 3 {
-			t.Errorf("%d refused, %d live, error %v; want 47 and 3", refused, len(list), err)
-		}
-	})
+	}
+	if limits != 6 {
+		t.Errorf("%d keys of limits among %q, want 6", limits, keys)
+	}
+	for i := range 2 * maxKnown {
+		f.right(attempt("ann", fmt.Sprint("device", i), ""), session.LimitNone)
+	}
+	if n := f.raw.ZCard(f.Context(), f.keys.limits(attempt("ann", "", ""))[0]).Val(); n != maxKnown {
+		t.Errorf("%d devices of one account are known, want %d", n, maxKnown)
+	}
+}
 
-	t.Run("the attempt is logged, and there is room again after a logout", func(t *testing.T) {
-		t.Parallel()
-		f := denying(t)
-		first := f.login("ana")
-		f.login("ana")
-		f.login("ana")
-		if err := attempt(f); !errors.Is(err, session.ErrTooManySessions) {
-			t.Fatal(err)
-		}
-		f.live(first)
-		f.wantActions("login", "login", "login", "login!too many sessions")
-		if _, err := f.Revoke(t.Context(), "ana", first.ID, session.EndLogout, f.op()); err != nil {
-			t.Fatal(err)
-		}
-		if err := attempt(f); err != nil {
-			t.Error(err)
-		}
-	})
+func TestLimitsHoldInParallel(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	l := session.Limits{Account: session.Rate{Burst: 10, Every: slowly}}
+	var taken atomic.Int32
+	var all sync.WaitGroup
+	for range 50 {
+		all.Go(func() {
+			if _, err := f.TakeAttempt(t.Context(), attempt("bob", "", "n1"), l); err == nil {
+				taken.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	if taken.Load() != 10 {
+		t.Errorf("%d of 50 at once are taken, want 10", taken.Load())
+	}
+}
 
-	t.Run("a session that has run out or was deleted by hand takes no room", func(t *testing.T) {
-		t.Parallel()
-		f := denying(t)
-		first, second := f.remember("ana"), f.login("ana")
-		f.login("ana")
-		f.expire(first)
-		f.raw.Del(t.Context(), f.keys.session("ana", second.ID))
-		if err := attempt(f); err != nil {
-			t.Error(err)
-		}
-		f.resumed(first.Refresh)
-		if err := attempt(f); !errors.Is(err, session.ErrTooManySessions) {
-			t.Errorf("%v, want %v", err, session.ErrTooManySessions)
-		}
-	})
-
-	t.Run("a remembered device needs room, too, but not for the session that it replaces", func(t *testing.T) {
-		t.Parallel()
-		f := denying(t)
-		first := f.remember("ana")
-		f.login("ana")
-		f.login("ana")
-		second := f.resumed(first.Refresh)
-		f.expire(second)
-		f.login("ana")
-		if _, err := f.resume(second.Refresh); !errors.Is(err, session.ErrTooManySessions) {
-			t.Fatalf("%v, want %v", err, session.ErrTooManySessions)
-		}
-		list, err := f.List(t.Context(), "ana")
-		if err != nil || len(list) != 3 {
-			t.Fatalf("%d sessions, error %v", len(list), err)
-		}
-		if _, err := f.Revoke(t.Context(), "ana", list[0].ID, session.EndLogout, f.op()); err != nil {
-			t.Fatal(err)
-		}
-		f.resumed(second.Refresh) // the token is what it was
-	})
+func TestLimitsFailClosed(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	a := attempt("bob", "phone", "home")
+	keys := f.keys.limits(a)
+	f.raw.HSet(t.Context(), keys[3], "x", "y") // by hand
+	if _, err := f.TakeAttempt(t.Context(), a, someLimits); !errors.Is(err, session.ErrUnavailable) {
+		t.Errorf("a counter of another type: %v", err)
+	}
+	if n := f.raw.Exists(t.Context(), keys[1], keys[2], keys[4], keys[5]).Val(); n > 0 {
+		t.Errorf("%d counters were written before the type was looked at", n)
+	}
+	if err := f.ForgiveAttempt(t.Context(), a, someLimits, session.LimitNone, true); !errors.Is(err, session.ErrUnavailable) {
+		t.Errorf("forgive: %v", err)
+	}
 }

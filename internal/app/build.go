@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/sessiongate/sessiongate/handlers"
+	"github.com/sessiongate/sessiongate/internal/browser"
 	"github.com/sessiongate/sessiongate/internal/config"
 	"github.com/sessiongate/sessiongate/internal/telemetry"
 	"github.com/sessiongate/sessiongate/jobs"
@@ -41,8 +42,10 @@ type gateway struct {
 	keyFiles *tokens.Directory // nil where keys are not files
 	issuer   *tokens.Issuer
 	verifier *tokens.Verifier
+	guard    *login.Guard
 	logins   *login.Service
 
+	origins     *browser.Origins
 	forwardAuth *handlers.ForwardAuth // over HTTP and for Envoy
 
 	draining atomic.Bool
@@ -180,8 +183,11 @@ func (g *gateway) buildLogins() error {
 	if err != nil {
 		return err
 	}
+	if err := g.buildGuard(); err != nil {
+		return err
+	}
 	g.logins = &login.Service{
-		Users: g.postgres, Sessions: g.redis, Devices: g.redis, Revoker: g.redis, Passwords: hasher,
+		Users: g.postgres, Sessions: g.redis, Devices: g.redis, Revoker: g.redis, Passwords: hasher, Guard: g.guard,
 		Clock: g.redis.Clock, Log: g.log,
 	}
 	return nil

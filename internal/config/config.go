@@ -27,6 +27,8 @@ type Config struct {
 	Tokens      Tokens      `koanf:"tokens"`
 	Sessions    Sessions    `koanf:"sessions"`
 	Passwords   Passwords   `koanf:"passwords"`
+	Limits      Limits      `koanf:"limits"`
+	Browser     Browser     `koanf:"browser"`
 	Audit       Audit       `koanf:"audit"`
 	Clients     []Client    `koanf:"clients"`
 	Feed        Feed        `koanf:"feed"`
@@ -268,8 +270,17 @@ func Default() Config {
 			Rules:            []SessionRule{},
 		},
 		Passwords: Passwords{MemoryKiB: 19456, Iterations: 2, Parallelism: 1, MaxWait: 2 * time.Second},
-		Clients:   []Client{},
-		Feed:      Feed{MaxEntries: 100_000, MaxReaders: 10_000, Heartbeat: 15 * time.Second},
+		Limits: Limits{
+			KnownBurst: 20, KnownEvery: time.Minute,
+			AccountBurst: 10, AccountEvery: time.Minute,
+			PrefixBurst: 100, PrefixEvery: 5 * time.Second,
+			GlobalBurst: 2000, GlobalEvery: 20 * time.Millisecond,
+			PrefixIPv4: 24, PrefixIPv6: 64,
+			Remember: 2160 * time.Hour,
+		},
+		Browser: Browser{SameSite: SameSiteLax, CORSOrigins: []string{}},
+		Clients: []Client{},
+		Feed:    Feed{MaxEntries: 100_000, MaxReaders: 10_000, Heartbeat: 15 * time.Second},
 		ForwardAuth: ForwardAuth{
 			Headers:       HeadersOwn,
 			Cookie:        "__Host-session",

@@ -21,6 +21,8 @@ func (c Config) Validate() error {
 	v.sessions(c)
 	v.passwords(c.Passwords)
 	v.secret("audit.fingerprint_key", c.Audit.FingerprintKey, c.Tokens.Secret)
+	v.limits(c.Limits)
+	v.browser(c.Browser)
 	v.clients(c.Clients)
 	v.feed(c.Feed)
 	v.forwardAuth(c.ForwardAuth)
