@@ -29,6 +29,7 @@ type Feed struct {
 	changed chan struct{} // closed and made anew with each change of what is below, and of err
 	lives   lives
 	shelves []shelf // nil until the first look
+	watches map[session.ID]map[*Watch]struct{}
 	stats   FeedStats
 }
 
@@ -78,6 +79,7 @@ func NewFeed(r *Redis, o FeedOptions) *Feed {
 	return &Feed{
 		redis: r, db: redis.NewClient(&own), opt: o,
 		err: errFeedStarting, changed: make(chan struct{}),
+		watches: make(map[session.ID]map[*Watch]struct{}),
 	}
 }
 
@@ -109,15 +111,22 @@ func (f *Feed) Stats() FeedStats {
 func (f *Feed) Join() (leave func(), err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.stats.Readers >= f.opt.MaxReaders {
-		return nil, fmt.Errorf("store: read the feed: %w: there are %d readers", session.ErrOverloaded, f.stats.Readers)
+	if err := f.joinLocked(); err != nil {
+		return nil, err
 	}
-	f.stats.Readers++
 	return sync.OnceFunc(func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		f.stats.Readers--
 	}), nil
+}
+
+func (f *Feed) joinLocked() error {
+	if f.stats.Readers >= f.opt.MaxReaders {
+		return fmt.Errorf("store: read the feed: %w: there are %d readers", session.ErrOverloaded, f.stats.Readers)
+	}
+	f.stats.Readers++
+	return nil
 }
 
 // setLocked changes the state and wakes all readers.
@@ -226,6 +235,9 @@ func (f *Feed) adopt(now position, afresh bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if !goOn {
+		if f.shelves != nil {
+			f.missedLocked()
+		}
 		f.lives = now.lives
 		f.shelves = make([]shelf, len(now.places))
 		for p := range f.shelves {
@@ -303,6 +315,7 @@ func (f *Feed) add(found map[int][]feedEntry) error {
 		if err := f.shelves[p].add(entries, f.opt.InMemory); err != nil {
 			return fmt.Errorf("%s: %w", strings.TrimSuffix(f.redis.keys.tags[p], ":"), err)
 		}
+		f.tellLocked(entries)
 		f.stats.Entries += uint64(len(entries))
 	}
 	f.setLocked(nil)
