@@ -67,7 +67,7 @@ func (h *Backend) Handle(c *gin.Context) {
 		problem.Write(c, err)
 		return
 	}
-	h.Grant.send(c, http.StatusCreated, &s, s.RotatedAt)
+	h.Grant.send(c, http.StatusCreated, &s, s.RotatedAt, inBody)
 }
 
 // takeUserID reads an id of the application's own. It is refused or kept as it

@@ -7,6 +7,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/sessiongate/sessiongate/internal/browser"
 	"github.com/sessiongate/sessiongate/internal/problem"
 	"github.com/sessiongate/sessiongate/session"
 )
@@ -24,6 +25,7 @@ type Logout struct {
 	Sessions sessionRevoker
 	Origin   originOf
 	Now      func() time.Time // Redis's clock
+	Cookies  browser.Cookies
 }
 
 // Handle ends the session of the token. Any token of the session will do whose
@@ -43,7 +45,16 @@ func (h *Logout) Handle(c *gin.Context) {
 		problem.Write(c, err)
 		return
 	}
+	h.forget(c)
 	c.Status(http.StatusNoContent)
+}
+
+// forget takes the cookies back from the browser whose session has ended.
+func (h *Logout) forget(c *gin.Context) {
+	if caller(c).ByCookie {
+		h.Cookies.ClearSession(c.Writer.Header())
+		h.Cookies.ClearRemember(c.Writer.Header())
+	}
 }
 
 // All ends all sessions of the user, or all but this one.
@@ -67,6 +78,9 @@ func (h *Logout) All(c *gin.Context) {
 	if err != nil {
 		problem.Write(c, err)
 		return
+	}
+	if !exceptCurrent {
+		h.forget(c)
 	}
 	e := newEncoder()
 	e.open('{')

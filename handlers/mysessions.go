@@ -7,6 +7,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/sessiongate/sessiongate/internal/browser"
 	"github.com/sessiongate/sessiongate/internal/problem"
 	"github.com/sessiongate/sessiongate/session"
 )
@@ -32,6 +33,7 @@ type MySessions struct {
 	Revoker sessionRevoker
 	Origin  originOf
 	Now     func() time.Time // Redis's clock
+	Cookies browser.Cookies
 }
 
 // page is one answer of List. next is where the following one begins; its list
@@ -157,13 +159,17 @@ func (h *MySessions) Revoke(c *gin.Context) {
 	}
 	op := newEvent(h.Now(), h.Origin(c.Request))
 	op.Action = session.ActionLogout
-	ended, err := h.Revoker.Revoke(c.Request.Context(), caller(c).Token.UserID, sid, session.EndRevoked, op)
+	who := caller(c)
+	ended, err := h.Revoker.Revoke(c.Request.Context(), who.Token.UserID, sid, session.EndRevoked, op)
 	switch {
 	case err != nil:
 		problem.Write(c, err)
 	case !ended:
 		problem.Write(c, session.ErrNotFound)
 	default:
+		if who.ByCookie && sid == who.Token.SessionID {
+			h.Cookies.ClearSession(c.Writer.Header())
+		}
 		c.Status(http.StatusNoContent)
 	}
 }

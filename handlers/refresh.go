@@ -44,12 +44,12 @@ func (h *Refresh) Handle(c *gin.Context) {
 	}
 	s, rotated, err := h.Sessions.Refresh(c.Request.Context(), t, op)
 	if err != nil {
-		problem.Write(c, problem.ForToken(err, t, h.Grant.Now()))
+		h.Grant.refuse(c, err)
 		return
 	}
 	at := s.RotatedAt
 	if !rotated {
 		at = h.Grant.Now()
 	}
-	h.Grant.send(c, http.StatusOK, &s, at)
+	h.Grant.send(c, http.StatusOK, &s, at, carrierOf(c))
 }

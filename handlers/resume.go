@@ -8,6 +8,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/sessiongate/sessiongate/internal/browser"
 	"github.com/sessiongate/sessiongate/internal/problem"
 	"github.com/sessiongate/sessiongate/login"
 	"github.com/sessiongate/sessiongate/session"
@@ -25,21 +26,16 @@ type Resume struct {
 	Service resumeService
 	Origin  originOf
 	Grant   *Grant
+	Browser *Browser
 }
 
 // Handle opens a session for who presents the device's refresh token, and hands out
 // the token's successor. The same token may be sent again, in parallel or after a lost
-// answer: it gets the same successor, and the same session.
+// answer: it gets the same successor, and the same session. A browser has the token in
+// its cookie, and says "cookie" instead.
 func (h *Resume) Handle(c *gin.Context) {
 	r := login.ResumeRequest{Origin: h.Origin(c.Request)}
-	var text string
-	err := readJSON(c.Request, false, members{
-		"refresh_token": take(&text),
-		"device_info":   takeDevice(&r.Device),
-	})
-	if err == nil && text == "" {
-		err = &problem.Invalid{Field: "refresh_token", Reason: "must not be empty"}
-	}
+	text, as, err := h.read(c, &r)
 	if err != nil {
 		problem.Write(c, err)
 		return
@@ -50,14 +46,40 @@ func (h *Resume) Handle(c *gin.Context) {
 		s, err = h.Service.Resume(c.Request.Context(), r)
 	}
 	if err != nil {
-		problem.Write(c, notRemembered(err))
+		err = notRemembered(err)
+		if as == inCookie && errors.Is(err, session.ErrNotRemembered) {
+			h.Grant.Cookies.ClearRemember(c.Writer.Header())
+		}
+		problem.Write(c, err)
 		return
 	}
 	at := h.Grant.Now()
 	if at.Sub(s.RotatedAt) < time.Second { // else it began with an earlier request
 		at = s.RotatedAt
 	}
-	h.Grant.send(c, http.StatusCreated, &s, at)
+	h.Grant.send(c, http.StatusCreated, &s, at, as)
+}
+
+// read returns the refresh token, and how the client holds it.
+func (h *Resume) read(c *gin.Context, r *login.ResumeRequest) (text string, as carrier, err error) {
+	if err = h.Browser.check(c.Request); err != nil {
+		return "", inBody, err
+	}
+	err = readJSON(c.Request, false, members{
+		"refresh_token": take(&text),
+		"device_info":   takeDevice(&r.Device),
+		"cookie":        takeFlag((*bool)(&as)),
+	})
+	switch {
+	case err != nil:
+	case as == inCookie && text != "":
+		err = &problem.Invalid{Field: "refresh_token", Reason: "must not be there with cookie: the browser has it"}
+	case as == inCookie:
+		text, err = browser.Read(c.Request.Header, browser.RememberCookie)
+	case text == "":
+		err = &problem.Invalid{Field: "refresh_token", Reason: "must not be empty"}
+	}
+	return text, as, err
 }
 
 // notRemembered makes one answer of all that says no to a refresh token: which it is

@@ -28,6 +28,7 @@ type API struct {
 	Metrics     http.Handler
 	Feed        Revocations
 	Docs        Docs
+	Events      Events
 }
 
 // Guards decide who reaches an endpoint. Each either lets a request through, with
@@ -56,7 +57,7 @@ var Brief = []string{"/sessions/status", "/oauth2/introspect", "/oauth2/introspe
 
 // Long are the routes that may take longer than other requests, and see to it
 // themselves that they end.
-var Long = []string{"/revocations"}
+var Long = []string{"/revocations", "/sessions/events"}
 
 // anyMethod stands for every method there is, known to us or not.
 const anyMethod = "*"
@@ -87,6 +88,7 @@ func (a *API) routes(g Guards) []route {
 		{get, "/sessions/my-devices", g.Live, a.MyDevices.List},
 		{del, "/sessions/my-devices/:id", g.Live, a.MyDevices.Forget},
 		{get, "/sessions/my-session-logs", g.Live, a.MyLogs.List},
+		{get, "/sessions/events", g.Live, a.Events.Handle},
 		{post, "/sessions/refresh", g.Signed, a.Refresh.Handle},
 		{post, "/sessions/logout", g.Signed, a.Logout.Handle},
 		{post, "/sessions/logout-all", g.Live, a.Logout.All},

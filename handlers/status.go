@@ -6,7 +6,6 @@ import (
 
 	"github.com/gin-gonic/gin"
 
-	"github.com/sessiongate/sessiongate/internal/problem"
 	"github.com/sessiongate/sessiongate/session"
 )
 
@@ -31,7 +30,7 @@ func (h *Status) Handle(c *gin.Context) {
 	s, err := h.Sessions.Check(c.Request.Context(), t)
 	now := h.Grant.Now()
 	if err != nil {
-		problem.Write(c, problem.ForToken(err, t, now))
+		h.Grant.refuse(c, err)
 		return
 	}
 	h.Activity.Asked(t, now)

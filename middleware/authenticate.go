@@ -8,6 +8,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/sessiongate/sessiongate/internal/browser"
 	"github.com/sessiongate/sessiongate/internal/problem"
 	"github.com/sessiongate/sessiongate/session"
 )
@@ -30,33 +31,35 @@ type tracker interface {
 	Seen(t session.Token, now time.Time)
 }
 
-// Authenticator finds out who a request comes from, by the access token in its
-// Authorization header and nothing else: a token in the query or in a form is
-// not looked at (RFC 9700 §4.3.2).
+// Authenticator finds out who a request comes from: by the access token in its
+// Authorization header, or else by the one in a browser's cookie. A token in the
+// query or in a form is not looked at (RFC 9700 §4.3.2).
 type Authenticator struct {
 	Tokens   tokenVerifier
 	Sessions sessionValidator
 	Activity tracker
 	Now      func() time.Time // Redis's clock
+
+	Origins *browser.Origins // who may use a browser's cookie
+	Cookies browser.Cookies
 }
 
 // Live lets through who presents a good token of a live session, with the
 // session.Caller in the request's context. It costs one round trip to Redis.
 func (a *Authenticator) Live() gin.HandlerFunc {
 	return func(c *gin.Context) {
-		t, err := a.token(c.Request)
-		if err != nil {
-			problem.Write(c, err)
-			return
-		}
+		caller, err := a.caller(c.Request)
 		ctx := c.Request.Context()
-		s, err := a.Sessions.Validate(ctx, t)
+		if err == nil {
+			caller.Session, err = a.Sessions.Validate(ctx, caller.Token)
+			err = problem.ForToken(err, caller.Token, a.Now())
+		}
 		if err != nil {
-			problem.Write(c, problem.ForToken(err, t, a.Now()))
+			a.refuse(c, caller.ByCookie, err)
 			return
 		}
-		a.Activity.Seen(t, a.Now())
-		handOn(c, session.NewContext(ctx, session.Caller{Token: t, Session: s}))
+		a.Activity.Seen(caller.Token, a.Now())
+		handOn(c, session.NewContext(ctx, caller))
 	}
 }
 
@@ -66,12 +69,12 @@ func (a *Authenticator) Live() gin.HandlerFunc {
 // logout.
 func (a *Authenticator) Signed() gin.HandlerFunc {
 	return func(c *gin.Context) {
-		t, err := a.token(c.Request)
+		caller, err := a.caller(c.Request)
 		if err != nil {
-			problem.Write(c, err)
+			a.refuse(c, caller.ByCookie, err)
 			return
 		}
-		handOn(c, session.NewContext(c.Request.Context(), session.Caller{Token: t}))
+		handOn(c, session.NewContext(c.Request.Context(), caller))
 	}
 }
 
@@ -80,23 +83,46 @@ func (a *Authenticator) Signed() gin.HandlerFunc {
 // allocates. WithContext is inlined here, so its own copy stays on the stack.
 func handOn(c *gin.Context, ctx context.Context) { *c.Request = *c.Request.WithContext(ctx) }
 
-func (a *Authenticator) token(r *http.Request) (session.Token, error) {
-	raw, err := bearer(r.Header)
-	if err != nil {
-		return session.Token{}, err
+// caller returns whose token the request brings. An Authorization header counts
+// before the cookie, whatever is in it: who sends one means it, and a second
+// identity must not stand in for a first that failed.
+func (a *Authenticator) caller(r *http.Request) (who session.Caller, err error) {
+	var raw string
+	if len(r.Header["Authorization"]) > 0 {
+		raw, err = bearer(r.Header)
+	} else {
+		raw, err = a.cookie(r)
+		who.ByCookie = err == nil
 	}
-	return a.Tokens.Verify(raw)
+	if err == nil {
+		who.Token, err = a.Tokens.Verify(raw)
+	}
+	return who, err
 }
 
-// bearer returns the token of RFC 6750 §2.1. The scheme's case does not matter
-// (RFC 9110 §11.1).
+func (a *Authenticator) cookie(r *http.Request) (string, error) {
+	raw, err := browser.Read(r.Header, browser.SessionCookie)
+	switch {
+	case err != nil:
+		return "", err
+	case raw == "":
+		return "", problem.ErrUnauthenticated
+	}
+	return raw, a.Origins.Check(r)
+}
+
+func (a *Authenticator) refuse(c *gin.Context, byCookie bool, err error) {
+	if byCookie && browser.IsOver(err) {
+		a.Cookies.ClearSession(c.Writer.Header())
+	}
+	problem.Write(c, err)
+}
+
+// bearer returns the token of RFC 6750 §2.1 from the header, which is there. The
+// scheme's case does not matter (RFC 9110 §11.1).
 func bearer(h http.Header) (string, error) {
 	values := h["Authorization"]
-	switch len(values) {
-	case 0:
-		return "", problem.ErrUnauthenticated
-	case 1:
-	default:
+	if len(values) != 1 {
 		return "", errTwoCredentials
 	}
 	scheme, raw, _ := strings.Cut(values[0], " ")

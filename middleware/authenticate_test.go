@@ -3,6 +3,7 @@ package middleware
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/sessiongate/sessiongate/internal/browser"
 	"github.com/sessiongate/sessiongate/session"
 )
 
@@ -47,7 +49,18 @@ func (verifier) Verify(raw string) (session.Token, error) {
 }
 
 func authenticate(store *sessions, signed bool, values ...string) (*httptest.ResponseRecorder, *session.Caller) {
-	a := &Authenticator{Tokens: verifier{}, Sessions: store, Activity: store, Now: func() time.Time { return noon }}
+	return present(store, signed, http.Header{"Authorization": values})
+}
+
+// present makes a request with this header to an endpoint behind the guard.
+func present(store *sessions, signed bool, header http.Header) (*httptest.ResponseRecorder, *session.Caller) {
+	origins, err := browser.NewOrigins(nil, "")
+	if err != nil {
+		panic(err)
+	}
+	a := &Authenticator{
+		Tokens: verifier{}, Sessions: store, Activity: store, Now: func() time.Time { return noon }, Origins: origins,
+	}
 	guard := a.Live()
 	if signed {
 		guard = a.Signed()
@@ -61,8 +74,8 @@ func authenticate(store *sessions, signed bool, values ...string) (*httptest.Res
 		ok(c)
 	})
 	r := httptest.NewRequest(http.MethodPost, "/x?access_token=good", strings.NewReader("access_token=good"))
+	maps.Copy(r.Header, header)
 	r.Header.Set("Content-Type", formType)
-	r.Header["Authorization"] = values
 	rec := httptest.NewRecorder()
 	engine.ServeHTTP(rec, r)
 	return rec, caller
@@ -123,6 +136,59 @@ func TestAuthenticator(t *testing.T) {
 			store.seen = nil
 			if rec, _ := authenticate(store, true, tt.header...); rec.Code != tt.signed || len(store.seen) > 0 {
 				t.Errorf("signed: %d, want %d; seen %v", rec.Code, tt.signed, store.seen)
+			}
+		})
+	}
+}
+
+func TestAuthenticatorCookie(t *testing.T) {
+	const cookie = browser.SessionCookie + "="
+	foreign := http.Header{"Sec-Fetch-Site": {"cross-site"}, "Origin": {"https://evil.example"}}
+	tests := []struct {
+		name     string
+		cookies  []string
+		header   http.Header
+		store    error
+		live     int
+		signed   int
+		byCookie bool
+		cleared  bool // by Live
+	}{
+		{"good", []string{cookie + "good"}, nil, nil, 200, 200, true, false},
+		{"empty", []string{cookie}, nil, nil, 401, 401, false, false},
+		{"garbage", []string{cookie + "x"}, nil, nil, 401, 401, false, true},
+		{"expired", []string{cookie + "expired"}, nil, nil, 401, 401, false, true},
+		{"ended", []string{cookie + "good"}, nil, session.ErrEnded, 401, 200, true, true},
+		{"superseded: the browser may have the successor", []string{cookie + "good"}, nil, session.ErrSuperseded, 401, 200, true, false},
+		{"Redis can't say", []string{cookie + "good"}, nil, session.ErrUnavailable, 503, 200, true, false},
+		{"twice", []string{cookie + "good", cookie + "good"}, nil, nil, 400, 400, false, false},
+		{"of another page", []string{cookie + "good"}, foreign, nil, 403, 403, false, false},
+		{"garbage of another page", []string{cookie + "x"}, foreign, nil, 403, 403, false, false},
+		{"beside a good header", []string{cookie + "x"}, http.Header{"Authorization": {"Bearer good"}}, nil, 200, 200, false, false},
+		{"beside a good header, of another page", []string{cookie + "x"}, http.Header{
+			"Authorization": {"Bearer good"}, "Origin": {"https://evil.example"},
+		}, nil, 200, 200, false, false},
+		{"beside a bad header", []string{cookie + "good"}, http.Header{"Authorization": {"Bearer x"}}, nil, 401, 401, false, false},
+		{"beside a malformed header", []string{cookie + "good"}, http.Header{"Authorization": {"Bearer"}}, nil, 401, 401, false, false},
+		{"beside an empty header", []string{cookie + "good"}, http.Header{"Authorization": {""}}, nil, 401, 401, false, false},
+		{"beside another scheme", []string{cookie + "good"}, http.Header{"Authorization": {"Basic dTpw"}}, nil, 401, 401, false, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			header := http.Header{"Cookie": tt.cookies}
+			maps.Copy(header, tt.header)
+			for signed, want := range map[bool]int{false: tt.live, true: tt.signed} {
+				rec, caller := present(&sessions{err: tt.store}, signed, header)
+				if rec.Code != want {
+					t.Fatalf("signed %v: %d %s, want %d", signed, rec.Code, rec.Body, want)
+				}
+				if caller != nil && caller.ByCookie != tt.byCookie {
+					t.Errorf("signed %v: caller %+v", signed, caller)
+				}
+				cleared := strings.HasPrefix(rec.Header().Get("Set-Cookie"), cookie+"; ")
+				if cleared != (tt.cleared && rec.Code == http.StatusUnauthorized) {
+					t.Errorf("signed %v: Set-Cookie %q", signed, rec.Header()["Set-Cookie"])
+				}
 			}
 		})
 	}

@@ -26,18 +26,18 @@ type Rule struct {
 	TTL, Idle, Absolute, Remember *time.Duration
 }
 
-// Limits are how long one session may live, and its device be remembered; as in
+// Lifetimes are how long one session may live, and its device be remembered; as in
 // Policy.
-type Limits struct {
+type Lifetimes struct {
 	TTL, Idle, Absolute, Remember time.Duration
 }
 
-// Limits returns what applies to a session of the client for a user with these
+// Lifetimes returns what applies to a session of the client for a user with these
 // roles. A limit comes from the rules that match and set it, the strictest of them,
 // whatever their order: a second role never gives somebody more time. Where no rule
 // sets it, it is the policy's own; so a rule may be more generous than that.
-func (p *Policy) Limits(clientID string, roles []string) Limits {
-	l := Limits{TTL: p.TTL, Idle: p.Idle, Absolute: p.Absolute, Remember: p.Remember}
+func (p *Policy) Lifetimes(clientID string, roles []string) Lifetimes {
+	l := Lifetimes{TTL: p.TTL, Idle: p.Idle, Absolute: p.Absolute, Remember: p.Remember}
 	var set [4]bool
 	for i := range p.Rules {
 		r := &p.Rules[i]

@@ -18,24 +18,24 @@ func TestLimits(t *testing.T) {
 			{ClientID: "tv", Role: "guest", Absolute: d(24 * time.Hour), Remember: d(72 * time.Hour)},
 		},
 	}
-	base := Limits{TTL: p.TTL, Absolute: p.Absolute, Remember: p.Remember}
+	base := Lifetimes{TTL: p.TTL, Absolute: p.Absolute, Remember: p.Remember}
 	tests := []struct {
 		name, client string
 		roles        []string
-		want         Limits
+		want         Lifetimes
 	}{
 		{"nothing matches", "app", []string{"user"}, base},
-		{"a role", "app", []string{"user", "admin"}, Limits{p.TTL, 15 * time.Minute, p.Absolute, 0}},
-		{"two roles: the strictest of each limit", "app", []string{"admin", "ops"}, Limits{p.TTL, 10 * time.Minute, 12 * time.Hour, 0}},
-		{"their order makes no difference", "app", []string{"ops", "admin"}, Limits{p.TTL, 10 * time.Minute, 12 * time.Hour, 0}},
-		{"a client", "kiosk", nil, Limits{5 * time.Minute, 0, p.Absolute, p.Remember}},
-		{"no limit gives way to one", "kiosk", []string{"ops"}, Limits{5 * time.Minute, 10 * time.Minute, 12 * time.Hour, p.Remember}},
-		{"a rule may be more generous than the default", "tv", nil, Limits{time.Hour, 0, 0, 96 * time.Hour}},
-		{"a client and a role", "tv", []string{"guest"}, Limits{time.Hour, 0, 24 * time.Hour, 72 * time.Hour}},
+		{"a role", "app", []string{"user", "admin"}, Lifetimes{p.TTL, 15 * time.Minute, p.Absolute, 0}},
+		{"two roles: the strictest of each limit", "app", []string{"admin", "ops"}, Lifetimes{p.TTL, 10 * time.Minute, 12 * time.Hour, 0}},
+		{"their order makes no difference", "app", []string{"ops", "admin"}, Lifetimes{p.TTL, 10 * time.Minute, 12 * time.Hour, 0}},
+		{"a client", "kiosk", nil, Lifetimes{5 * time.Minute, 0, p.Absolute, p.Remember}},
+		{"no limit gives way to one", "kiosk", []string{"ops"}, Lifetimes{5 * time.Minute, 10 * time.Minute, 12 * time.Hour, p.Remember}},
+		{"a rule may be more generous than the default", "tv", nil, Lifetimes{time.Hour, 0, 0, 96 * time.Hour}},
+		{"a client and a role", "tv", []string{"guest"}, Lifetimes{time.Hour, 0, 24 * time.Hour, 72 * time.Hour}},
 		{"a rule for both is not one for the role", "app", []string{"guest"}, base},
 	}
 	for _, tt := range tests {
-		if got := p.Limits(tt.client, tt.roles); got != tt.want {
+		if got := p.Lifetimes(tt.client, tt.roles); got != tt.want {
 			t.Errorf("%s: %+v, want %+v", tt.name, got, tt.want)
 		}
 	}

@@ -28,7 +28,7 @@ func grantOf(member string) (id session.ID, isGrant bool) {
 // with the device's first refresh token. Where the policy remembers none of this
 // client and these roles, there is no token, and all else is the same.
 func (r *Redis) Remember(ctx context.Context, s session.Session, op session.Event) (_ session.Session, evicted int, err error) {
-	life := r.opt.Policy.Limits(s.ClientID, s.Roles).Remember
+	life := r.opt.Policy.Lifetimes(s.ClientID, s.Roles).Remember
 	if life == 0 {
 		return r.Create(ctx, s, op)
 	}

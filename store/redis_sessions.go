@@ -54,7 +54,7 @@ func (r *Redis) create(
 // beginning makes ready what the scripts that begin a session have in common
 // (begin.lua), and fills in what follows from the policy.
 func (r *Redis) beginning(s *session.Session, op *session.Event) (keys []string, args, texts []any) {
-	limits := r.opt.Policy.Limits(s.ClientID, s.Roles)
+	limits := r.opt.Policy.Lifetimes(s.ClientID, s.Roles)
 	s.Idle = limits.Idle
 	describe(op, s)
 	op.Action, op.Success = session.ActionLogin, true
@@ -292,7 +292,7 @@ func (r *Redis) Refresh(ctx context.Context, t session.Token, op session.Event) 
 	}
 	op.ActiveAt = time.Time{} // by Redis's clock, and only where it makes a difference
 	args := appendEvent(append(make([]any, 0, 32), r.keys.tags[p], t.Generation, t.IssuedAt.Unix(),
-		r.opt.Policy.Limits(t.ClientID, t.Roles).TTL.Milliseconds(), r.opt.Policy.Grace.Milliseconds(), r.bound.Load(),
+		r.opt.Policy.Lifetimes(t.ClientID, t.Roles).TTL.Milliseconds(), r.opt.Policy.Grace.Milliseconds(), r.bound.Load(),
 		r.keep, active), &op)
 	keys := []string{
 		r.keys.session(t.UserID, t.SessionID), r.keys.user(t.UserID), r.keys.events(p), r.keys.seen(t.UserID),

@@ -6,6 +6,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/sessiongate/sessiongate/handlers"
+	"github.com/sessiongate/sessiongate/session"
 	"github.com/sessiongate/sessiongate/store"
 )
 
@@ -14,6 +16,11 @@ func (g *gateway) openFeed(down *stack) error {
 	down.push("feed", func(context.Context) error { return g.feed.Close() })
 	return registerFeed(g.reg, g.feed.Stats)
 }
+
+// watcher is the feed as handlers watch single sessions by it.
+type watcher struct{ feed *store.Feed }
+
+func (w watcher) Watch(sid session.ID) (handlers.SessionWatch, error) { return w.feed.Watch(sid) }
 
 func registerFeed(reg prometheus.Registerer, stats func() store.FeedStats) error {
 	return errors.Join(

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sessiongate/sessiongate/handlers"
+	"github.com/sessiongate/sessiongate/internal/browser"
 	"github.com/sessiongate/sessiongate/internal/config"
 	"github.com/sessiongate/sessiongate/internal/telemetry"
 	"github.com/sessiongate/sessiongate/middleware"
@@ -36,8 +37,12 @@ func (g *gateway) buildHandler() error {
 	if g.forwardAuth, err = g.newForwardAuth(addresses); err != nil {
 		return err
 	}
+	if g.origins, err = browser.NewOrigins(g.cfg.Browser.CORSOrigins, g.cfg.BaseURL()); err != nil {
+		return err
+	}
 	auth := &middleware.Authenticator{
 		Tokens: g.verifier, Sessions: g.redis, Activity: g.tracker, Now: g.redis.Clock,
+		Origins: g.origins, Cookies: g.cookies(),
 	}
 	chain := middleware.Chain(middleware.Options{
 		Log:       g.log,
@@ -48,6 +53,7 @@ func (g *gateway) buildHandler() error {
 		Larger:    handlers.Larger,
 		Timeout:   g.cfg.HTTP.RequestTimeout,
 		Unbounded: slices.Concat(handlers.Long, handlers.Brief),
+		Origins:   g.origins,
 	})
 	api := g.api(addresses)
 	if api.Docs, err = handlers.NewDocs(); err != nil {
@@ -67,18 +73,20 @@ func (g *gateway) buildHandler() error {
 
 func (g *gateway) api(from *middleware.Addresses) *handlers.API {
 	now, origin := g.redis.Clock, from.Origin
-	grant := &handlers.Grant{Tokens: g.issuer, Policy: policyOf(g.cfg.Sessions), Now: now}
+	cookies := g.cookies()
+	grant := &handlers.Grant{Tokens: g.issuer, Policy: policyOf(g.cfg.Sessions), Now: now, Cookies: cookies}
+	signIns := &handlers.Browser{Origins: g.origins, Tokens: g.verifier, Sessions: g.redis, Origin: origin, Now: now}
 	past := ledger{g.postgres}
 	return &handlers.API{
-		Login:    handlers.Login{Service: g.logins, Origin: origin, Grant: grant},
-		Resume:   handlers.Resume{Service: g.logins, Origin: origin, Grant: grant},
+		Login:    handlers.Login{Service: g.logins, Origin: origin, Grant: grant, Browser: signIns},
+		Resume:   handlers.Resume{Service: g.logins, Origin: origin, Grant: grant, Browser: signIns},
 		Password: handlers.Password{Service: g.logins, Origin: origin},
 		Backend:  handlers.Backend{Sessions: g.redis, Client: middleware.ClientID, Grant: grant},
 		Status:   handlers.Status{Sessions: g.redis, Activity: g.tracker, Grant: grant},
 		Refresh:  handlers.Refresh{Sessions: g.redis, Origin: origin, Grant: grant},
-		Logout:   handlers.Logout{Sessions: g.redis, Origin: origin, Now: now},
+		Logout:   handlers.Logout{Sessions: g.redis, Origin: origin, Now: now, Cookies: cookies},
 		MySessions: handlers.MySessions{
-			Live: g.redis, History: past, Revoker: g.redis, Origin: origin, Now: now,
+			Live: g.redis, History: past, Revoker: g.redis, Origin: origin, Now: now, Cookies: cookies,
 		},
 		MyDevices: handlers.MyDevices{Devices: g.redis, Origin: origin, Now: now},
 		MyLogs:    handlers.MyLogs{Logs: past},
@@ -87,6 +95,9 @@ func (g *gateway) api(from *middleware.Addresses) *handlers.API {
 			Issuer: g.cfg.Tokens.Issuer, Audience: g.cfg.Tokens.Audience, Now: now,
 		},
 		Feed: handlers.Revocations{Feed: g.feed, Heartbeat: g.cfg.Feed.Heartbeat, Ending: g.ending},
+		Events: handlers.Events{
+			Sessions: g.redis, Feed: watcher{g.feed}, Heartbeat: g.cfg.Feed.Heartbeat, Now: now, Grant: grant, Ending: g.ending,
+		},
 		Revoke: handlers.Revoke{
 			Tokens: g.verifier, Sessions: g.redis, Client: middleware.ClientID, Origin: origin, Now: now,
 		},

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// limits checks what sessions and each of their rules have alike. A limit that is nil
+// lifetimes checks what sessions and each of their rules have alike. A limit that is nil
 // is not set.
-func (v *validator) limits(prefix string, ttl time.Duration, idle, remember *time.Duration) {
+func (v *validator) lifetimes(prefix string, ttl time.Duration, idle, remember *time.Duration) {
 	const century = 100 * 365 * 24 * time.Hour
 	if idle != nil {
 		v.check(*idle == 0 || *idle >= time.Second && *idle <= century && *idle%time.Second == 0, prefix+"idle_timeout", *idle,
@@ -35,5 +35,5 @@ func (v *validator) sessionRule(i int, r SessionRule, ttl time.Duration) {
 		v.check(*r.AbsoluteLifetime == 0 || *r.AbsoluteLifetime >= ttl, key+".absolute_lifetime", *r.AbsoluteLifetime,
 			"0s for no limit, or at least ttl (%s)", durationText(ttl))
 	}
-	v.limits(key+".", ttl, r.IdleTimeout, r.RememberLifetime)
+	v.lifetimes(key+".", ttl, r.IdleTimeout, r.RememberLifetime)
 }

@@ -170,7 +170,7 @@ func (v *validator) sessions(c Config) {
 		"0s for no limit, or at least sessions.ttl (%s)", durationText(s.TTL))
 	v.count("sessions.max_per_user", s.MaxPerUser, 1, 1000)
 	v.oneOf("sessions.on_limit", s.OnLimit, LimitEvict, LimitDeny)
-	v.limits("sessions.", s.TTL, &s.IdleTimeout, &s.RememberLifetime)
+	v.lifetimes("sessions.", s.TTL, &s.IdleTimeout, &s.RememberLifetime)
 	for i := range s.Rules {
 		v.sessionRule(i, s.Rules[i], s.TTL)
 	}

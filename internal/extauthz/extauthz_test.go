@@ -46,6 +46,9 @@ type world struct {
 // Seen counts what is noted as use.
 func (w *world) Seen(session.Token, time.Time) { w.accepted++ }
 
+// Asked is never called: Envoy asks for what somebody does.
+func (w *world) Asked(session.Token, time.Time) { panic("asked, not seen") }
+
 func newWorld(t *testing.T, redisURL, preset string) *world {
 	t.Helper()
 	w := &world{t: t, reg: prometheus.NewRegistry(), served: make(chan error, 1)}
