@@ -22,8 +22,8 @@ deps: ## Install redis-server, PostgreSQL and gcc if they are missing
 	@scripts/deps.sh
 
 .PHONY: deps-test
-deps-test: ## Install Node.js, nginx, Caddy, HAProxy and Apache as well
-	@scripts/deps.sh node gateways
+deps-test: ## Install Node.js, Chromium, nginx, Caddy, HAProxy and Apache as well
+	@scripts/deps.sh node chromium gateways
 
 .PHONY: build
 build: ## Build bin/sessiongate

@@ -79,6 +79,9 @@ func (s *stack) settings(more ...string) []string {
 		"SESSIONGATE_JOBS_RECONCILE=@every 1s",
 		"SESSIONGATE_JOBS_CLAIM_IDLE=1s",
 		"SESSIONGATE_LOG_LEVEL=debug",
+		// All tests come from one address. Those of the limits set them.
+		"SESSIONGATE_LIMITS_KNOWN_BURST=0", "SESSIONGATE_LIMITS_ACCOUNT_BURST=0",
+		"SESSIONGATE_LIMITS_PREFIX_BURST=0", "SESSIONGATE_LIMITS_GLOBAL_BURST=0",
 	}, more...)
 }
 

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -37,6 +38,8 @@ type answer struct {
 	header http.Header
 	body   string
 	took   time.Duration
+
+	byCookie bool // the request had a cookie
 }
 
 func (c call) String() string { return cmp.Or(c.method, http.MethodPost) + " " + c.path }
@@ -83,7 +86,10 @@ func (g *gateway) send(ctx context.Context, c call) (answer, error) {
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
-	return answer{c.String(), resp.StatusCode, resp.Header, string(body), time.Since(start)}, err
+	return answer{
+		call: c.String(), status: resp.StatusCode, header: resp.Header, body: string(body), took: time.Since(start),
+		byCookie: r.Header.Get("Cookie") != "",
+	}, err
 }
 
 // do makes the call and fails the test if no answer comes.
@@ -178,13 +184,13 @@ func (a answer) checkErrorHeaders() error {
 	switch {
 	case !strings.Contains(h.Get("Cache-Control"), "no-store"):
 		return fmt.Errorf("%s: Cache-Control is %q, want no-store", a, h.Get("Cache-Control"))
-	case (a.status == http.StatusServiceUnavailable) != (h.Get("Retry-After") != ""):
+	case slices.Contains([]int{http.StatusServiceUnavailable, http.StatusTooManyRequests}, a.status) != (h.Get("Retry-After") != ""):
 		return fmt.Errorf("%s: Retry-After is %q", a, h.Get("Retry-After"))
 	case (a.status == http.StatusUnauthorized) != (h.Get("WWW-Authenticate") != ""):
 		return fmt.Errorf("%s: WWW-Authenticate is %q", a, h.Get("WWW-Authenticate"))
 	case (a.status == http.StatusMethodNotAllowed) != (h.Get("Allow") != ""):
 		return fmt.Errorf("%s: Allow is %q", a, h.Get("Allow"))
-	case a.status == http.StatusUnauthorized && h.Get("Set-Cookie") != "":
+	case h.Get("Set-Cookie") != "" && (a.status != http.StatusUnauthorized || !a.byCookie):
 		return fmt.Errorf("%s: sets a cookie", a)
 	}
 	return nil

@@ -177,36 +177,6 @@ func alike(t *testing.T, a answer) string {
 	return string(b)
 }
 
-// Nobody can tell by the clock which of them it was. The quickest tries are
-// compared: what else the machine does only ever adds, so in time they come to
-// the same where the same is done.
-func testLoginTakesTheSameTime(t *testing.T, g *gateway) {
-	known, disabled := g.stack.user(t), g.stack.user(t)
-	g.stack.exec(t, "UPDATE users SET is_active = false WHERE id = $1", disabled.id)
-	quickest := map[string]time.Duration{}
-	try := func() {
-		for kind, identifier := range map[string]string{
-			"wrong password": known.identifier, "disabled": disabled.identifier, "unknown": newID(),
-		} {
-			a := g.do(t, loginCall(identifier, wrongPassword)).want(t, http.StatusUnauthorized)
-			if least, ok := quickest[kind]; !ok || a.took < least {
-				quickest[kind] = a.took
-			}
-		}
-	}
-	for range 5 {
-		try()
-	}
-	eventually(t, func() error {
-		try()
-		all := slices.Collect(maps.Values(quickest))
-		if least, most := slices.Min(all), slices.Max(all); most > least*4/3 {
-			return fmt.Errorf("the quickest answers took %v", quickest)
-		}
-		return nil
-	})
-}
-
 func testBcryptIsUpgraded(t *testing.T, g *gateway) {
 	u := g.stack.user(t)
 	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)

@@ -22,8 +22,8 @@ func testRoutes(t *testing.T, g *gateway) {
 		"/sessions/login": post, "/sessions": post, "/sessions/refresh": post, "/sessions/logout": post,
 		"/sessions/logout-all": post, "/sessions/resume": post, "/sessions/password": post, "/sessions/my-devices": get,
 		"/sessions/my-devices/x": del, "/oauth2/introspect": post, "/sessions/status": get, "/sessions/my-sessions": get,
-		"/sessions/my-session-logs": get, "/sessions/my-sessions/x": del, "/livez": get, "/readyz": get, "/metrics": get,
-		"/openapi.yaml": get, "/docs": get,
+		"/sessions/my-session-logs": get, "/sessions/events": get, "/sessions/my-sessions/x": del, "/livez": get,
+		"/readyz": get, "/metrics": get, "/openapi.yaml": get, "/docs": get,
 		"/.well-known/jwks.json": get, "/.well-known/oauth-authorization-server": get, "/.well-known/openid-configuration": get,
 	} {
 		for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"} {
