@@ -28,6 +28,7 @@ var rules = map[string][]string{
 
 	// The domain.
 	"tokens": {"session"},
+	"geo":    {"session"},
 	"login":  {"session", "tokens"},
 
 	// The edge. Nothing here knows where state is kept.
@@ -74,6 +75,8 @@ var onlyIn = map[string][]string{
 	"golang.org/x/crypto/bcrypt":   {"login"},
 	"github.com/knadh/koanf":       {"internal/config"},
 	"github.com/alecthomas/kong":   {"internal/command"},
+
+	"github.com/oschwald/maxminddb-golang/v2": {"geo"},
 
 	"google.golang.org/grpc":                 {"internal/extauthz"},
 	"google.golang.org/genproto":             {"internal/extauthz"},
