@@ -92,3 +92,7 @@ fuzz: deps-test ## Fuzz each target for FUZZTIME (30s)
 			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10s "$$package"; \
 		done; \
 	done
+
+.PHONY: risk-report
+risk-report: ## Measure the rules about unusual sign-ins on a made-up population (docs/RISK.md)
+	go test -count=1 ./risk/simulation -run '^TestReport$$' -v -report $(CURDIR)/docs/RISK.md

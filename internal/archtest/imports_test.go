@@ -23,13 +23,18 @@ var rules = map[string][]string{
 	// State. jobs and store are the only two that know how an event travels:
 	// jobs may name store's values (Entry, Fence, its errors) but meets the stores
 	// themselves through interfaces of its own, as everybody does.
-	"store": {"session", "sql"},
+	// store knows risk as data: it fills histories and stores assessments.
+	"store": {"session", "sql", "risk"},
 	"jobs":  {"session", "store"},
 
 	// The domain.
 	"tokens": {"session"},
 	"geo":    {"session"},
-	"login":  {"session", "tokens"},
+	"risk":   {"session"},
+
+	"risk/simulation": {"session", "risk"}, // what risk is measured by
+
+	"login": {"session", "tokens", "risk"},
 
 	// The edge. Nothing here knows where state is kept.
 	"middleware": {"session", "tokens", "internal/problem", "internal/browser"},
@@ -59,7 +64,7 @@ var everything = []string{"*"}
 
 // testOnly are packages that only _test.go files may import. go list without
 // -test does not see those.
-var testOnly = []string{"internal/testenv", "internal/archtest", "e2e", "e2e/gateways"}
+var testOnly = []string{"internal/testenv", "internal/archtest", "e2e", "e2e/gateways", "risk/simulation"}
 
 // onlyIn names the packages that may import a library directly. The others meet
 // it through one of these, if at all. A library stands for its subpackages too.
