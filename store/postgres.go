@@ -8,6 +8,8 @@ import (
 
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
+
+	"github.com/sessiongate/sessiongate/risk"
 )
 
 // PostgresOptions say which database to use, and how hard.
@@ -16,6 +18,8 @@ type PostgresOptions struct {
 	MaxConns         int           // 0: no limit
 	StatementTimeout time.Duration // of one statement; 0: no limit
 	FingerprintKey   []byte        // of session_token
+
+	Rules risk.Rules // by which refreshes are assessed, and what is learned; zero: neither
 }
 
 // Postgres is the ledger: who can sign in, which sessions there were, what
@@ -29,6 +33,8 @@ type Postgres struct {
 	db  *sqlx.DB
 	cfg pq.Config
 	key []byte
+
+	rules risk.Rules
 }
 
 // How long connections are kept: a busy pool meets a server's new address after
@@ -54,7 +60,7 @@ func OpenPostgres(o PostgresOptions) (*Postgres, error) {
 	db.SetMaxIdleConns(max(o.MaxConns, 2))
 	db.SetConnMaxLifetime(connMaxLifetime)
 	db.SetConnMaxIdleTime(connMaxIdleTime)
-	return &Postgres{db: sqlx.NewDb(db, "postgres"), cfg: cfg, key: o.FingerprintKey}, nil
+	return &Postgres{db: sqlx.NewDb(db, "postgres"), cfg: cfg, key: o.FingerprintKey, rules: o.Rules}, nil
 }
 
 // Close closes the connections. Nothing may be called after it.

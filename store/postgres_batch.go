@@ -55,7 +55,7 @@ type sessionRow struct {
 
 	// What never changes; "" is not known.
 	deviceInfo, deviceID, devicePlatform string
-	ip, userAgent                        string
+	ip, country, asn, userAgent          string
 	clientID, scope, amr                 string
 	absoluteExpiresAt                    string
 	idle, grantID                        string
@@ -73,6 +73,8 @@ func newSessionRow(e *session.Event) sessionRow {
 		deviceID:          e.Device.ID,
 		devicePlatform:    e.Device.Platform,
 		ip:                ipText(e.SessionPlace.IP),
+		country:           e.SessionPlace.Country,
+		asn:               numberText(int64(e.SessionPlace.ASN)),
 		clientID:          e.ClientID,
 		scope:             e.Scope,
 		amr:               strings.Join(e.AMR, " "),
@@ -89,7 +91,7 @@ func newSessionRow(e *session.Event) sessionRow {
 		r.fromLogin = true
 		r.userAgent = e.Origin.UserAgent // any other event's is of another request
 		if r.ip == "" {
-			r.ip = ipText(e.Origin.IP)
+			r.ip, r.country, r.asn = ipText(e.Origin.IP), e.Origin.Country, numberText(int64(e.Origin.ASN))
 		}
 	}
 	if isActivity(e) && e.CreatedAt.After(r.lastActivity) {
@@ -112,6 +114,8 @@ func (r *sessionRow) merge(o *sessionRow) {
 			{&r.deviceID, &o.deviceID},
 			{&r.devicePlatform, &o.devicePlatform},
 			{&r.ip, &o.ip},
+			{&r.country, &o.country},
+			{&r.asn, &o.asn},
 			{&r.userAgent, &o.userAgent},
 			{&r.clientID, &o.clientID},
 			{&r.scope, &o.scope},
@@ -148,12 +152,12 @@ func (b *batch) users() []string {
 }
 
 func (b *batch) sessionColumns() *columns {
-	c := newColumns(19, len(b.sessions))
+	c := newColumns(21, len(b.sessions))
 	for _, id := range slices.Sorted(maps.Keys(b.sessions)) {
 		r := b.sessions[id]
 		c.add(string(id), r.userID, r.token, r.deviceInfo, r.deviceID, r.devicePlatform, r.ip, r.userAgent,
 			r.clientID, r.scope, r.amr, timeText(id.Time()), timeText(r.lastActivity), timeText(r.expiresAt),
-			r.absoluteExpiresAt, strconv.FormatBool(r.fromLogin), r.idle, timeText(r.activeAt), r.grantID)
+			r.absoluteExpiresAt, strconv.FormatBool(r.fromLogin), r.idle, timeText(r.activeAt), r.grantID, r.country, r.asn)
 	}
 	return c
 }
@@ -168,7 +172,7 @@ func (b *batch) endingColumns() *columns {
 }
 
 func (b *batch) logColumns(ended map[session.ID]bool) *columns {
-	c := newColumns(12, len(b.entries))
+	c := newColumns(16, len(b.entries))
 	for _, entry := range b.entries {
 		e := &entry.Event
 		id, token := e.ID, ""
@@ -183,7 +187,8 @@ func (b *batch) logColumns(ended map[session.ID]bool) *columns {
 		}
 		c.add(string(id), timeText(e.CreatedAt), e.UserID, string(e.SessionID), string(e.Action), token,
 			ipText(e.Origin.IP), e.Origin.UserAgent, e.Device.String(), strconv.FormatBool(e.Success),
-			e.Error, cmp.Or(e.Reason, string(e.Ends)))
+			e.Error, cmp.Or(e.Reason, string(e.Ends)), e.Origin.Country, numberText(int64(e.Origin.ASN)),
+			numberText(int64(e.Risk.Score)), strings.Join(e.Risk.Signals, " "))
 	}
 	return c
 }
@@ -207,4 +212,12 @@ func ipText(s string) string {
 		return ""
 	}
 	return addr.Unmap().WithZone("").String()
+}
+
+// numberText writes a number, and 0, which stands for none, as "".
+func numberText(n int64) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.FormatInt(n, 10)
 }

@@ -78,7 +78,8 @@ func (p *Postgres) writeHalving(ctx context.Context, entries []*Entry, r *WriteR
 
 // writeOnce writes the entries in one transaction and returns how many rows of
 // session_logs were new. Every transaction takes its locks in the same order
-// (users, sessions, logs; in each by id), so that no two can deadlock.
+// (users, sessions, logs, devices, networks; in each by key), so that no two can
+// deadlock.
 func (p *Postgres) writeOnce(ctx context.Context, entries []*Entry) (inserted int, err error) {
 	b := newBatch(entries, p.fingerprint())
 	err = inTx(ctx, p.db, func(tx *sql.Tx) error {
@@ -89,10 +90,27 @@ func (p *Postgres) writeOnce(ctx context.Context, entries []*Entry) (inserted in
 		if err != nil {
 			return err
 		}
-		inserted, err = b.writeLogs(ctx, tx, ended)
+		inserted, err = p.writeAssessed(ctx, tx, b, ended)
 		return err
 	})
 	return inserted, err
+}
+
+// writeAssessed appends the batch's events with what is unusual about them, which
+// stands in Event.Risk of each from here on, and learns from them.
+func (p *Postgres) writeAssessed(
+	ctx context.Context, tx *sql.Tx, b *batch, ended map[session.ID]bool,
+) (inserted int, err error) {
+	if !p.rules.On() {
+		return b.writeLogs(ctx, tx, ended)
+	}
+	if err := b.assess(ctx, tx, p.rules); err != nil {
+		return 0, err
+	}
+	if inserted, err = b.writeLogs(ctx, tx, ended); err != nil {
+		return 0, err
+	}
+	return inserted, b.learn(ctx, tx, p.rules)
 }
 
 // writeSessions brings the rows of the batch's sessions up to date, and locks

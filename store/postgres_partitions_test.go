@@ -49,7 +49,7 @@ func TestPostgresPartitions(t *testing.T) {
 		l.write(e)
 	}
 	l.wantRows([]string{"1"}, `SELECT count(*) FROM session_logs_202603 WHERE id = $1`, e.Event.ID)
-	l.wantRows([]string{"2"}, `SELECT count(*) FROM pg_inherits WHERE inhrelid IN (
+	l.wantRows([]string{"3"}, `SELECT count(*) FROM pg_inherits WHERE inhrelid IN (
 		SELECT indexrelid FROM pg_index WHERE indrelid = CAST('session_logs_202603' AS regclass))`)
 
 	for _, tt := range []struct {

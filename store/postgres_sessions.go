@@ -156,6 +156,8 @@ type storedSession struct {
 	ActiveAt          sql.NullTime   `db:"active_at"`
 	EndedAt           sql.NullTime   `db:"ended_at"`
 	EndReason         string         `db:"end_reason"`
+	Country           string         `db:"country"`
+	ASN               int64          `db:"asn"`
 }
 
 func (r *storedSession) session() session.Session {
@@ -171,6 +173,8 @@ func (r *storedSession) session() session.Session {
 			ID:       r.DeviceID,
 		},
 		IP:                r.IP,
+		Country:           r.Country,
+		ASN:               uint32(r.ASN), // written from one
 		UserAgent:         r.UserAgent,
 		CreatedAt:         r.CreatedAt.UTC(),
 		LastActivity:      r.LastActivity.UTC(),

@@ -34,14 +34,14 @@ WITH gone AS (
     FROM gone
     WHERE s.id = gone.id AND s.end_reason IS NULL
     RETURNING gone.ending_id, s.id, s.user_id, s.session_token, s.ip_address, s.user_agent, s.device_info,
-              s.country, s.ended_at, s.end_reason
+              s.country, s.asn, s.ended_at, s.end_reason
 ), logged AS (
     INSERT INTO session_logs (
         id, created_at, user_id, session_id, action, session_token, ip_address, user_agent, device_info,
-        country, success, reason)
+        country, asn, success, reason)
     SELECT ending_id, ended_at, user_id, id,
            CASE WHEN end_reason = 'removed_in_redis' THEN 'logout' ELSE 'session_expired' END,
-           session_token, ip_address, user_agent, device_info, country, true, end_reason
+           session_token, ip_address, user_agent, device_info, country, asn, true, end_reason
     FROM closed
     ORDER BY ending_id
     ON CONFLICT (id, created_at) DO NOTHING

@@ -23,13 +23,15 @@
 -- $17 text[]         idle_timeout, in seconds; '' for none
 -- $18 text[]         active_at; '' for not known
 -- $19 text[]         grant_id; '' for none
+-- $20 text[]         country
+-- $21 text[]         asn
 --
 -- Locks every row it is given, in the order of the ids, so that two batches
 -- never wait for each other. Counts on user_sessions_pkey.
 INSERT INTO user_sessions AS s (
     id, user_id, session_token, device_info, device_id, device_platform, ip_address, user_agent,
     client_id, scope, amr, created_at, last_activity, expires_at, absolute_expires_at, from_login,
-    idle_timeout, active_at, grant_id)
+    idle_timeout, active_at, grant_id, country, asn)
 SELECT e.id, e.user_id, e.session_token,
        NULLIF(e.device_info, ''), NULLIF(e.device_id, ''), NULLIF(e.device_platform, ''),
        CAST(NULLIF(e.ip_address, '') AS inet), NULLIF(e.user_agent, ''),
@@ -37,15 +39,16 @@ SELECT e.id, e.user_id, e.session_token,
        e.created_at, e.last_activity, e.expires_at,
        CAST(NULLIF(e.absolute_expires_at, '') AS timestamptz), e.from_login,
        CAST(NULLIF(e.idle_timeout, '') AS integer), CAST(NULLIF(e.active_at, '') AS timestamptz),
-       CAST(NULLIF(e.grant_id, '') AS uuid)
+       CAST(NULLIF(e.grant_id, '') AS uuid), NULLIF(e.country, ''), CAST(NULLIF(e.asn, '') AS bigint)
 FROM unnest(CAST($1 AS uuid[]), CAST($2 AS text[]), CAST($3 AS text[]), CAST($4 AS text[]),
             CAST($5 AS text[]), CAST($6 AS text[]), CAST($7 AS text[]), CAST($8 AS text[]),
             CAST($9 AS text[]), CAST($10 AS text[]), CAST($11 AS text[]), CAST($12 AS timestamptz[]),
             CAST($13 AS timestamptz[]), CAST($14 AS timestamptz[]), CAST($15 AS text[]),
-            CAST($16 AS boolean[]), CAST($17 AS text[]), CAST($18 AS text[]), CAST($19 AS text[]))
+            CAST($16 AS boolean[]), CAST($17 AS text[]), CAST($18 AS text[]), CAST($19 AS text[]),
+            CAST($20 AS text[]), CAST($21 AS text[]))
      AS e (id, user_id, session_token, device_info, device_id, device_platform, ip_address, user_agent,
            client_id, scope, amr, created_at, last_activity, expires_at, absolute_expires_at, from_login,
-           idle_timeout, active_at, grant_id)
+           idle_timeout, active_at, grant_id, country, asn)
 ORDER BY e.id
 ON CONFLICT (id) DO UPDATE SET
     device_info = CASE WHEN s.from_login THEN s.device_info WHEN excluded.from_login THEN excluded.device_info
@@ -57,6 +60,10 @@ ON CONFLICT (id) DO UPDATE SET
                            ELSE COALESCE(s.device_platform, excluded.device_platform) END,
     ip_address = CASE WHEN s.from_login THEN s.ip_address WHEN excluded.from_login THEN excluded.ip_address
                       ELSE COALESCE(s.ip_address, excluded.ip_address) END,
+    country = CASE WHEN s.from_login THEN s.country WHEN excluded.from_login THEN excluded.country
+                   ELSE COALESCE(s.country, excluded.country) END,
+    asn = CASE WHEN s.from_login THEN s.asn WHEN excluded.from_login THEN excluded.asn
+               ELSE COALESCE(s.asn, excluded.asn) END,
     user_agent = CASE WHEN s.from_login THEN s.user_agent WHEN excluded.from_login THEN excluded.user_agent
                       ELSE COALESCE(s.user_agent, excluded.user_agent) END,
     client_id = CASE WHEN s.from_login THEN s.client_id WHEN excluded.from_login THEN excluded.client_id
