@@ -10,6 +10,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/sessiongate/sessiongate/internal/problem"
+	"github.com/sessiongate/sessiongate/login"
 	"github.com/sessiongate/sessiongate/session"
 )
 
@@ -18,12 +19,22 @@ type sessionCreator interface {
 	// Create returns the session with its deadlines, and how many others of the
 	// user it evicted.
 	Create(ctx context.Context, s session.Session, op session.Event) (_ session.Session, evicted int, err error)
+	// Append stores an event that changes no session.
+	Append(ctx context.Context, e session.Event) error
+}
+
+// assessor says how unusual a sign-in is and why it is refused ("" if it is not),
+// as login.Assessor does.
+type assessor interface {
+	Assess(ctx context.Context, in login.SignIn) (found session.Risk, refused string)
 }
 
 // Backend serves POST /sessions: a trusted backend has found out itself who the
 // user is, and wants a session for them.
 type Backend struct {
 	Sessions sessionCreator
+	Assessor assessor
+	Place    func(ip string) session.Place // of the user's address
 	Client   clientOf
 	Grant    *Grant
 }
@@ -58,16 +69,32 @@ func (h *Backend) Handle(c *gin.Context) {
 		problem.Write(c, err)
 		return
 	}
-	ctx := c.Request.Context()
-	op := newEvent(h.Grant.Now(), session.Origin{IP: s.IP, UserAgent: s.UserAgent})
-	op.Action = session.ActionLogin
-	s.ID, s.AuthTime, s.ClientID = session.NewID(op.CreatedAt), op.CreatedAt, h.Client(ctx)
-	s, _, err = h.Sessions.Create(ctx, s, op)
-	if err != nil {
+	if s, err = h.open(c.Request.Context(), s); err != nil {
 		problem.Write(c, err)
 		return
 	}
 	h.Grant.send(c, http.StatusCreated, &s, s.RotatedAt, inBody)
+}
+
+// open begins the session, unless the sign-in is refused for what is unusual
+// about it. The backend is told so: it has verified the user, and can do more.
+func (h *Backend) open(ctx context.Context, s session.Session) (session.Session, error) {
+	place := h.Place(s.IP)
+	s.Country, s.ASN = place.Country, place.ASN
+	op := newEvent(h.Grant.Now(), session.Origin{IP: s.IP, UserAgent: s.UserAgent, Country: s.Country, ASN: s.ASN})
+	op.Action = session.ActionLogin
+	var refused string
+	op.Risk, refused = h.Assessor.Assess(ctx, login.SignIn{UserID: s.UserID, Device: s.Device, Origin: op.Origin, At: op.CreatedAt})
+	if refused != "" {
+		op.Success, op.Error, op.UserID, op.Device = false, refused, s.UserID, s.Device
+		if err := h.Sessions.Append(ctx, op); err != nil {
+			return s, err
+		}
+		return s, session.ErrSignInRefused
+	}
+	s.ID, s.AuthTime, s.ClientID = session.NewID(op.CreatedAt), op.CreatedAt, h.Client(ctx)
+	s, _, err := h.Sessions.Create(ctx, s, op)
+	return s, err
 }
 
 // takeUserID reads an id of the application's own. It is refused or kept as it

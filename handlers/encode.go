@@ -135,6 +135,7 @@ func (e *encoder) session(s *session.Session, current bool) {
 	e.textIf("device_id", s.Device.ID)
 	e.textIf("platform", s.Device.Platform)
 	e.text("ip_address", s.IP)
+	e.textIf("country", s.Country)
 	e.text("user_agent", s.UserAgent)
 	e.flag("is_active", s.Live())
 	e.time("created_at", s.CreatedAt)

@@ -20,7 +20,7 @@ func at(s string) time.Time {
 func TestEncodeSession(t *testing.T) {
 	full := session.Session{
 		ID: "0192f0c0-0000-7000-8000-000000000001", UserID: "u1", ClientID: "app", Scope: "read write", AMR: []string{"pwd", "otp"},
-		Device: session.Device{Name: "Ana's iPhone", Platform: "ios", ID: "d1"}, IP: "203.0.113.7", UserAgent: "App/1",
+		Device: session.Device{Name: "Ana's iPhone", Platform: "ios", ID: "d1"}, IP: "203.0.113.7", Country: "VN", UserAgent: "App/1",
 		CreatedAt: at("2026-11-24T12:00:00.1Z"), LastActivity: at("2026-11-24T13:00:00.123456789+01:00"),
 		ExpiresAt: at("2026-11-24T12:30:00Z"), AbsoluteExpiresAt: at("2026-12-24T12:00:00Z"),
 		AuthTime: at("2026-11-24T12:00:00Z"), Generation: 3, RotatedAt: at("2026-11-24T12:00:00Z"),
@@ -35,12 +35,12 @@ func TestEncodeSession(t *testing.T) {
 		want    string
 	}{
 		{"with everything", full, true, `{"id":"0192f0c0-0000-7000-8000-000000000001","user_id":"u1",` +
-			`"device_info":"Ana's iPhone (ios)","device_id":"d1","platform":"ios","ip_address":"203.0.113.7","user_agent":"App/1",` +
+			`"device_info":"Ana's iPhone (ios)","device_id":"d1","platform":"ios","ip_address":"203.0.113.7","country":"VN","user_agent":"App/1",` +
 			`"is_active":true,"created_at":"2026-11-24T12:00:00.100Z","last_activity":"2026-11-24T12:00:00.123Z",` +
 			`"expires_at":"2026-11-24T12:30:00.000Z","absolute_expires_at":"2026-12-24T12:00:00.000Z","client_id":"app",` +
 			`"scope":"read write","amr":["pwd","otp"],"current":true}`},
 		{"ended", ended, false, `{"id":"0192f0c0-0000-7000-8000-000000000001","user_id":"u1",` +
-			`"device_info":"Ana's iPhone (ios)","device_id":"d1","platform":"ios","ip_address":"203.0.113.7","user_agent":"App/1",` +
+			`"device_info":"Ana's iPhone (ios)","device_id":"d1","platform":"ios","ip_address":"203.0.113.7","country":"VN","user_agent":"App/1",` +
 			`"is_active":false,"created_at":"2026-11-24T12:00:00.100Z","last_activity":"2026-11-24T12:00:00.123Z",` +
 			`"expires_at":"2026-11-24T12:30:00.000Z","absolute_expires_at":"2026-12-24T12:00:00.000Z","client_id":"app",` +
 			`"scope":"read write","amr":["pwd","otp"],"current":false,"ended_at":"2026-11-24T12:10:00.000Z","end_reason":"revoked"}`},

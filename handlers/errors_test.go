@@ -73,6 +73,8 @@ func (f failing) Logs(context.Context, string, LogQuery, int) ([]session.Log, er
 	return nil, f.err
 }
 
+func (f failing) Append(context.Context, session.Event) error { return f.err }
+
 func (f failing) Ping(context.Context) error { return f.err }
 
 func (f failing) Sign(session.Token) (string, error) { return "", f.err }
@@ -84,8 +86,11 @@ type good struct{}
 
 func (good) Verify(string) (session.Token, error) { return testToken, nil }
 
-func (good) Seen(session.Token, time.Time)  {}
-func (good) Asked(session.Token, time.Time) {}
+func (good) Seen(session.Token, time.Time)                               {}
+func (good) Asked(session.Token, time.Time)                              {}
+func (good) Assess(context.Context, login.SignIn) (session.Risk, string) { return session.Risk{}, "" }
+
+func placeOfVN(ip string) session.Place { return session.Place{IP: ip, Country: "VN", ASN: 45899} }
 
 func (good) Login(context.Context, login.Request) (session.Session, error) {
 	return session.Session{ID: testToken.SessionID, UserID: "u1"}, nil
@@ -104,8 +109,10 @@ func engineOn(t *testing.T, err error, change func(*API)) *gin.Engine {
 	origin := func(*http.Request) session.Origin { return session.Origin{IP: "203.0.113.7"} }
 	grant := &Grant{Tokens: f, Policy: session.Policy{TTL: time.Hour}, Now: now}
 	api := &API{
-		Login:      Login{Service: f, Origin: origin, Grant: grant},
-		Backend:    Backend{Sessions: f, Client: func(context.Context) string { return "shop" }, Grant: grant},
+		Login: Login{Service: f, Origin: origin, Grant: grant},
+		Backend: Backend{
+			Sessions: f, Assessor: good{}, Place: placeOfVN, Client: func(context.Context) string { return "shop" }, Grant: grant,
+		},
 		Status:     Status{Sessions: f, Activity: good{}, Grant: grant},
 		Refresh:    Refresh{Sessions: f, Origin: origin, Grant: grant},
 		Logout:     Logout{Sessions: f, Origin: origin, Now: now},

@@ -20,6 +20,8 @@ type Settings struct {
 	Partitions          string
 	Retention           time.Duration // of session_logs; 0: for ever
 	Keys                string        // of looking for signing keys; where there are Deps.Keys
+	Geo                 string        // of looking for new files; where there is Deps.Geo
+	Remember            time.Duration // of what users were seen with and at
 }
 
 // liveStore is what all jobs together need of store.Redis.
@@ -45,6 +47,7 @@ type ledgerStore interface {
 	epochBook
 	partitioner
 	lockedOut
+	historian
 }
 
 // Deps are what the jobs work with.
@@ -54,6 +57,7 @@ type Deps struct {
 	Tracker  *Tracker    // the one that validation reports to
 	Keys     keyLoader   // a *tokens.Shared or *tokens.Directory; nil where keys stay as they are
 	Rotation keyRotator  // a *tokens.Shared; nil where keys are not shared
+	Geo      reloader    // a *geo.DB; nil where there are no files
 	TTL      time.Duration
 	Settings Settings
 	Metrics  prometheus.Registerer
@@ -103,6 +107,13 @@ func All(d Deps) ([]Job, error) {
 		{Name: "reconcile", Schedule: at.Reconcile, Timeout: 5 * time.Minute, Run: reconcile.Run},
 		{Name: "partitions", Schedule: at.Partitions, Timeout: time.Minute, Run: partitions.Run, AtStart: true},
 		{Name: "clock", Schedule: "@every 10s", Timeout: 5 * time.Second, Run: clock.Run},
+	}
+	if at.Remember > 0 {
+		forget := &forget{db: d.Postgres, now: now, keep: at.Remember}
+		table = append(table, Job{Name: "forget_history", Schedule: at.Partitions, Timeout: time.Minute, Run: forget.Run})
+	}
+	if d.Geo != nil {
+		table = append(table, Job{Name: "reload_geo", Schedule: at.Geo, Timeout: time.Minute, Run: d.Geo.Reload})
 	}
 	if at.Retention > 0 {
 		retention := &retention{db: d.Postgres, now: now, keep: at.Retention}

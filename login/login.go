@@ -43,7 +43,7 @@ type passwords interface {
 	Hash(ctx context.Context, password string) (string, error)
 }
 
-// Service signs users in. All fields must be set.
+// Service signs users in. All fields must be set, but for Assessor.
 type Service struct {
 	Users     users
 	Sessions  sessions
@@ -51,6 +51,7 @@ type Service struct {
 	Revoker   revoker
 	Passwords passwords        // a *Hasher
 	Guard     *Guard           // counts attempts
+	Assessor  *Assessor        // nil: nothing is assessed
 	Clock     func() time.Time // the store's clock: ids carry its time
 	Log       *slog.Logger
 }
@@ -79,14 +80,16 @@ const upgradeTimeout = time.Second
 // Login returns a new session for the user who knows the password.
 //
 // The error is session.ErrInvalidCredentials when there is no such user, the
-// password is wrong, or the user is disabled; the audit log then has an event
+// password is wrong, the user is disabled, or the sign-in is refused as too
+// unusual or for the country that it comes from; the audit log then has an event
 // that says which. It is session.ErrTooManySessions when the user may not have one
-// more, which is in the log as well and is no failure to know the password. It is session.ErrOverloaded when too many passwords are being
-// verified, and session.ErrUnavailable when a store could not say, or could not
-// keep the event: no audit, no answer. It is a *session.RateLimitedError when there
-// were too many attempts. None of these is logged as an attempt.
+// more, which is in the log as well and is no failure to know the password. It is
+// session.ErrOverloaded when too many passwords are being verified, and
+// session.ErrUnavailable when a store could not say, or could not keep the event: no
+// audit, no answer. It is a *session.RateLimitedError when there were too many
+// attempts. None of these is logged as an attempt.
 //
-// It costs one query, one hash and three round trips to Redis; once more a hash and
+// It costs two queries, one hash and three round trips to Redis; once more a hash and
 // a statement when the stored hash is out of date. Repeating it makes another
 // session.
 func (s *Service) Login(ctx context.Context, r Request) (session.Session, error) {
@@ -96,8 +99,11 @@ func (s *Service) Login(ctx context.Context, r Request) (session.Session, error)
 	}
 	user, err := s.user(ctx, r.Identifier)
 	matches := false
+	var looking lookup
 	if err == nil {
+		looking = s.look(ctx, &user, &r)
 		matches, err = s.verify(ctx, &user, r.Password)
+		looking.wait()
 	}
 	if err != nil {
 		try.Withdraw(ctx)
@@ -111,8 +117,11 @@ func (s *Service) Login(ctx context.Context, r Request) (session.Session, error)
 	case user.Disabled:
 		return session.Session{}, s.refuse(ctx, &r, user.ID, userDisabled)
 	}
-	created, err := s.create(ctx, &r, &user)
+	created, err := s.admit(ctx, &r, &user, looking)
 	if err != nil {
+		if !errors.Is(err, session.ErrInvalidCredentials) {
+			try.Withdraw(ctx)
+		}
 		return session.Session{}, err
 	}
 	try.Right(ctx)
@@ -151,22 +160,61 @@ func (s *Service) verify(ctx context.Context, user *session.User, password strin
 	return matches, nil
 }
 
+// lookup is a *Looking, or nothing where nothing is assessed.
+type lookup struct{ *Looking }
+
+func (l lookup) wait() {
+	if l.Looking != nil {
+		l.Wait()
+	}
+}
+
+// look begins to find out what is on record, while the password is verified.
+func (s *Service) look(ctx context.Context, user *session.User, r *Request) lookup {
+	if s.Assessor == nil {
+		return lookup{}
+	}
+	return lookup{s.Assessor.Look(ctx, user.ID, r.Origin.IP, s.Clock())}
+}
+
+// admit opens the session, unless the sign-in is refused for what is unusual
+// about it. Who knows the password is told no more than who does not.
+func (s *Service) admit(ctx context.Context, r *Request, user *session.User, l lookup) (session.Session, error) {
+	e := s.event(r)
+	e.UserID = user.ID
+	if l.Looking != nil {
+		var refused string
+		e.Risk, refused = l.Assess(ctx, SignIn{UserID: user.ID, Device: r.Device, Origin: r.Origin, At: e.CreatedAt})
+		if refused != "" {
+			e.Error = refused
+			e.Device = r.Device
+			return session.Session{}, s.record(ctx, e)
+		}
+	}
+	return s.create(ctx, r, user, e)
+}
+
 // refuse records the failure and returns the answer to it. What was typed goes
 // nowhere: people type passwords into the wrong field.
 func (s *Service) refuse(ctx context.Context, r *Request, userID, why string) error {
 	e := s.event(r)
 	e.Error = why
 	e.UserID = userID
+	return s.record(ctx, e)
+}
+
+// record appends a failed login and returns the answer to it.
+func (s *Service) record(ctx context.Context, e session.Event) error {
 	if err := s.Sessions.Append(ctx, e); err != nil {
 		return fmt.Errorf("login: record failed login: %w: %w", session.ErrUnavailable, err)
 	}
 	return session.ErrInvalidCredentials
 }
 
-func (s *Service) create(ctx context.Context, r *Request, user *session.User) (session.Session, error) {
-	e := s.event(r)
+func (s *Service) create(
+	ctx context.Context, r *Request, user *session.User, e session.Event,
+) (session.Session, error) {
 	e.Success = true
-	e.UserID = user.ID
 	begin := s.Sessions.Create
 	if r.Remember {
 		begin = s.Sessions.Remember
@@ -180,6 +228,8 @@ func (s *Service) create(ctx context.Context, r *Request, user *session.User) (s
 		Roles:     s.roles(ctx, user),
 		Device:    r.Device,
 		IP:        r.Origin.IP,
+		Country:   r.Origin.Country,
+		ASN:       r.Origin.ASN,
 		UserAgent: r.Origin.UserAgent,
 		AuthTime:  e.CreatedAt,
 	}, e)

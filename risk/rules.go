@@ -1,6 +1,7 @@
 package risk
 
 import (
+	"math"
 	"net/netip"
 	"slices"
 	"time"
@@ -71,6 +72,15 @@ func Default() Rules {
 	}
 }
 
+// NotifyFrom is the score from which users are told: more than any score is where
+// the mode tells nobody.
+func (r Rules) NotifyFrom() int {
+	if r.Mode == Notify || r.Mode == Block {
+		return r.NotifyAt
+	}
+	return math.MaxInt
+}
+
 // Verdict is what follows from a score.
 type Verdict struct {
 	Notify bool // tell the user
@@ -80,7 +90,7 @@ type Verdict struct {
 // Verdict says what follows from a score.
 func (r Rules) Verdict(score int) Verdict {
 	return Verdict{
-		Notify: (r.Mode == Notify || r.Mode == Block) && score >= r.NotifyAt,
+		Notify: score >= r.NotifyFrom(),
 		Refuse: r.Mode == Block && score >= r.BlockAt,
 	}
 }

@@ -30,6 +30,9 @@ var (
 	ErrTooManySessions = errors.New("too many sessions")
 	// ErrConflict: what was to be replaced is another one by now.
 	ErrConflict = errors.New("changed meanwhile")
+	// ErrSignInRefused: a backend vouches for the user, but the rules about unusual
+	// sign-ins or countries say no. Who types a password gets ErrInvalidCredentials.
+	ErrSignInRefused = errors.New("sign-in refused")
 	// ErrUnavailable: a store could not say. Never to be taken for a "no".
 	ErrUnavailable = errors.New("store is unavailable")
 	// ErrOverloaded: too much of this work is under way; try again shortly.

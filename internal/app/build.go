@@ -12,12 +12,14 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/sessiongate/sessiongate/geo"
 	"github.com/sessiongate/sessiongate/handlers"
 	"github.com/sessiongate/sessiongate/internal/browser"
 	"github.com/sessiongate/sessiongate/internal/config"
 	"github.com/sessiongate/sessiongate/internal/telemetry"
 	"github.com/sessiongate/sessiongate/jobs"
 	"github.com/sessiongate/sessiongate/login"
+	"github.com/sessiongate/sessiongate/risk"
 	"github.com/sessiongate/sessiongate/session"
 	"github.com/sessiongate/sessiongate/store"
 	"github.com/sessiongate/sessiongate/tokens"
@@ -33,6 +35,9 @@ type gateway struct {
 	feed     *store.Feed
 	postgres *store.Postgres
 	schema   *schema
+	places   *geo.DB
+	rules    risk.Rules
+	assessor *login.Assessor
 	tracker  *jobs.Tracker
 	jobs     *jobs.Scheduler
 
@@ -61,6 +66,7 @@ func build(ctx context.Context, cfg config.Config, log *slog.Logger, addr string
 	g.ending, g.end = context.WithCancel(context.WithoutCancel(ctx))
 	for _, part := range []func() error{
 		g.buildKeys, // what can be wrong with the configuration comes first
+		func() error { return g.openPlaces(ctx) },
 		func() error { return g.openPostgres(down) },
 		func() error { return g.openRedis(ctx, addr, down) },
 		g.shareKeys,
@@ -85,6 +91,7 @@ func (g *gateway) openPostgres(down *stack) (err error) {
 		MaxConns:         g.cfg.Database.MaxConns,
 		StatementTimeout: g.cfg.Database.StatementTimeout,
 		FingerprintKey:   []byte(g.cfg.Audit.FingerprintKey),
+		Rules:            g.rules,
 	})
 	if err != nil {
 		return err
@@ -186,9 +193,12 @@ func (g *gateway) buildLogins() error {
 	if err := g.buildGuard(); err != nil {
 		return err
 	}
+	if g.assessor, err = g.newAssessor(); err != nil {
+		return err
+	}
 	g.logins = &login.Service{
 		Users: g.postgres, Sessions: g.redis, Devices: g.redis, Revoker: g.redis, Passwords: hasher, Guard: g.guard,
-		Clock: g.redis.Clock, Log: g.log,
+		Assessor: g.assessor, Clock: g.redis.Clock, Log: g.log,
 	}
 	return nil
 }
@@ -210,6 +220,7 @@ func (g *gateway) startJobs(down *stack) (err error) {
 			Flush: s.Flush, FlushBatch: s.FlushBatch, Activity: s.Activity, Sweep: s.Sweep,
 			Reconcile: s.Reconcile, ReconcileMaxMissing: s.ReconcileMaxMissing,
 			Partitions: s.Partitions, Retention: s.Retention, Keys: "@every " + g.cfg.Tokens.Reload.String(),
+			Geo: "@every " + g.cfg.Geo.Reload.String(), Remember: g.cfg.Risk.Remember,
 		},
 		Metrics: g.reg,
 		Log:     g.log,
@@ -219,6 +230,9 @@ func (g *gateway) startJobs(down *stack) (err error) {
 		deps.Keys, deps.Rotation = g.shared, g.shared
 	case g.keyFiles != nil:
 		deps.Keys = g.keyFiles
+	}
+	if g.places.On() {
+		deps.Geo = g.places
 	}
 	table, err := jobs.All(deps)
 	if err != nil {

@@ -72,7 +72,7 @@ func (g *gateway) buildHandler() error {
 }
 
 func (g *gateway) api(from *middleware.Addresses) *handlers.API {
-	now, origin := g.redis.Clock, from.Origin
+	now, origin := g.redis.Clock, g.originOf(from)
 	cookies := g.cookies()
 	grant := &handlers.Grant{Tokens: g.issuer, Policy: policyOf(g.cfg.Sessions), Now: now, Cookies: cookies}
 	signIns := &handlers.Browser{Origins: g.origins, Tokens: g.verifier, Sessions: g.redis, Origin: origin, Now: now}
@@ -81,10 +81,12 @@ func (g *gateway) api(from *middleware.Addresses) *handlers.API {
 		Login:    handlers.Login{Service: g.logins, Origin: origin, Grant: grant, Browser: signIns},
 		Resume:   handlers.Resume{Service: g.logins, Origin: origin, Grant: grant, Browser: signIns},
 		Password: handlers.Password{Service: g.logins, Origin: origin},
-		Backend:  handlers.Backend{Sessions: g.redis, Client: middleware.ClientID, Grant: grant},
-		Status:   handlers.Status{Sessions: g.redis, Activity: g.tracker, Grant: grant},
-		Refresh:  handlers.Refresh{Sessions: g.redis, Origin: origin, Grant: grant},
-		Logout:   handlers.Logout{Sessions: g.redis, Origin: origin, Now: now, Cookies: cookies},
+		Backend: handlers.Backend{
+			Sessions: g.redis, Assessor: g.assessor, Place: g.places.Of, Client: middleware.ClientID, Grant: grant,
+		},
+		Status:  handlers.Status{Sessions: g.redis, Activity: g.tracker, Grant: grant},
+		Refresh: handlers.Refresh{Sessions: g.redis, Origin: origin, Grant: grant},
+		Logout:  handlers.Logout{Sessions: g.redis, Origin: origin, Now: now, Cookies: cookies},
 		MySessions: handlers.MySessions{
 			Live: g.redis, History: past, Revoker: g.redis, Origin: origin, Now: now, Cookies: cookies,
 		},
@@ -176,7 +178,7 @@ func parseNetworks(list []string) ([]netip.Prefix, error) {
 		if err != nil {
 			addr, errAddr := netip.ParseAddr(s)
 			if errAddr != nil {
-				return nil, fmt.Errorf("trusted proxy %q is neither an address nor a network", s)
+				return nil, fmt.Errorf("%q is neither an address nor a network", s)
 			}
 			prefix = netip.PrefixFrom(addr, addr.BitLen())
 		}

@@ -31,6 +31,7 @@ func (c doctorCommand) Run(ctx context.Context, in *invocation) error {
 	}
 	var e examination
 	e.good("configuration", "valid")
+	e.geo(cfg)
 	e.redis(ctx, cfg)
 	e.postgres(ctx, cfg)
 	if err := e.print(in); err != nil {

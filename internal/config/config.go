@@ -33,6 +33,8 @@ type Config struct {
 	Clients     []Client    `koanf:"clients"`
 	Feed        Feed        `koanf:"feed"`
 	ForwardAuth ForwardAuth `koanf:"forward_auth"`
+	Geo         Geo         `koanf:"geo"`
+	Risk        Risk        `koanf:"risk"`
 	Jobs        Jobs        `koanf:"jobs"`
 	Admin       Admin       `koanf:"admin"`
 	Log         Log         `koanf:"log"`
@@ -287,6 +289,8 @@ func Default() Config {
 			RedirectHosts: []string{},
 			Policies:      []RoutePolicy{},
 		},
+		Geo:  Geo{Files: []string{}, Reload: 5 * time.Minute},
+		Risk: defaultRisk(),
 		Jobs: Jobs{
 			Flush:               "@every 1s",
 			FlushBatch:          1000,

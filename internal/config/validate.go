@@ -26,6 +26,8 @@ func (c Config) Validate() error {
 	v.clients(c.Clients)
 	v.feed(c.Feed)
 	v.forwardAuth(c.ForwardAuth)
+	v.geo(c.Geo)
+	v.risk(c.Risk, c.Geo)
 	v.jobs(c.Jobs)
 	v.admin(c.Admin)
 	v.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")

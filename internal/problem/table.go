@@ -27,6 +27,7 @@ var (
 	insufficient     = &kind{"insufficient_scope", "Not allowed for this user", http.StatusForbidden, "insufficient_scope"}
 	wrongPassword    = &kind{"wrong_password", "The current password is wrong", http.StatusForbidden, "invalid_grant"}
 	tooManySessions  = &kind{"too_many_sessions", "Too many sessions", http.StatusConflict, "access_denied"}
+	signInRefused    = &kind{"sign_in_refused", "Sign-in refused", http.StatusForbidden, "access_denied"}
 	notFound         = &kind{"not_found", "Not found", http.StatusNotFound, "invalid_request"}
 	methodNotAllowed = &kind{"method_not_allowed", "Method not allowed", http.StatusMethodNotAllowed, "invalid_request"}
 	notAcceptable    = &kind{"not_acceptable", "Not acceptable", http.StatusNotAcceptable, "invalid_request"}
@@ -40,9 +41,9 @@ var (
 
 // kinds is every problem there is, in the order of docs/problems.md.
 var kinds = []*kind{
-	invalidRequest, invalidCreds, unauthenticated, invalidClient, forbidden, csrfFailed, insufficient, wrongPassword, notFound,
-	methodNotAllowed, notAcceptable, tooManySessions, bodyTooLarge, unsupportedType, rateLimited, storeUnavailable, overloaded,
-	internalError,
+	invalidRequest, invalidCreds, unauthenticated, invalidClient, forbidden, csrfFailed, insufficient, wrongPassword,
+	signInRefused, notFound, methodNotAllowed, notAcceptable, tooManySessions, bodyTooLarge, unsupportedType, rateLimited,
+	storeUnavailable, overloaded, internalError,
 }
 
 // The challenges of RFC 6750 §3 and RFC 7617 §2. The first is for requests that
@@ -116,6 +117,10 @@ var table = []struct {
 	}},
 	{ErrForbidden, problem{forbidden, "", "This client may not use this endpoint.", ""}},
 	{ErrInsufficientScope, problem{insufficient, "", "This needs a scope or a role that the user does not have.", scopeChallenge}},
+	{session.ErrSignInRefused, problem{
+		signInRefused, "",
+		"The rules about unusual sign-ins refuse this one. Don't repeat it unchanged.", "",
+	}},
 	{ErrNotAcceptable, problem{
 		notAcceptable, "",
 		"Signed answers need tokens that are signed with a key pair; ask for application/json.", "",
