@@ -47,6 +47,7 @@ type sess struct {
 	DeviceID          string   `json:"device_id"`
 	Platform          string   `json:"platform"`
 	IPAddress         string   `json:"ip_address"`
+	Country           string   `json:"country"`
 	UserAgent         string   `json:"user_agent"`
 	IsActive          bool     `json:"is_active"`
 	CreatedAt         stamp    `json:"created_at"`
