@@ -40,7 +40,8 @@ type PasswordRequest struct {
 // named, with what their devices remembered. ended is how many those were.
 //
 // The error is session.ErrWrongPassword when the current password is not theirs, or
-// they have none; the audit log has it as a failed attempt. With any other error the
+// they have none; the audit log has it as a failed attempt. It is a
+// *session.RateLimitedError after too many of those. With any other error the
 // password is what it was. The call must not be repeated after a success: the current
 // password is another one then.
 func (s *Service) ChangePassword(ctx context.Context, r PasswordRequest) (ended int, err error) {
@@ -48,14 +49,21 @@ func (s *Service) ChangePassword(ctx context.Context, r PasswordRequest) (ended 
 	if err != nil {
 		return 0, err
 	}
+	// Who holds somebody's session must not find out the password by it.
+	try, err := s.Guard.Begin(ctx, user.Identifier, session.Device{}, r.Origin)
+	if err != nil {
+		return 0, fmt.Errorf("login: change password: %w", err)
+	}
 	matches, err := s.verify(ctx, &user, r.Current)
 	if err != nil {
+		try.Withdraw(ctx)
 		return 0, err
 	}
 	attempt := Request{Origin: r.Origin}
 	if !matches || user.Disabled {
 		return 0, s.refuseChange(ctx, &attempt, r.UserID)
 	}
+	try.Right(ctx)
 	hash, err := s.Passwords.Hash(ctx, r.New)
 	if err != nil {
 		return 0, fmt.Errorf("login: hash password: %w", err)

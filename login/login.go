@@ -182,16 +182,21 @@ func (s *Service) look(ctx context.Context, user *session.User, r *Request) look
 func (s *Service) admit(ctx context.Context, r *Request, user *session.User, l lookup) (session.Session, error) {
 	e := s.event(r)
 	e.UserID = user.ID
-	if l.Looking != nil {
-		var refused string
-		e.Risk, refused = l.Assess(ctx, SignIn{UserID: user.ID, Device: r.Device, Origin: r.Origin, At: e.CreatedAt})
-		if refused != "" {
-			e.Error = refused
-			e.Device = r.Device
-			return session.Session{}, s.record(ctx, e)
-		}
+	if refused := l.assess(ctx, r, &e); refused != "" {
+		e.Error, e.Device = refused, r.Device
+		return session.Session{}, s.record(ctx, e)
 	}
 	return s.create(ctx, r, user, e)
+}
+
+// assess puts into the event how unusual it is, and returns why the sign-in is
+// refused; "" if it is not.
+func (l lookup) assess(ctx context.Context, r *Request, e *session.Event) (refused string) {
+	if l.Looking == nil {
+		return ""
+	}
+	e.Risk, refused = l.Assess(ctx, SignIn{UserID: e.UserID, Device: r.Device, Origin: r.Origin, At: e.CreatedAt})
+	return refused
 }
 
 // refuse records the failure and returns the answer to it. What was typed goes

@@ -37,10 +37,10 @@ type ResumeRequest struct {
 // The error is session.ErrEnded when the device is not remembered, or the token not
 // its own; session.ErrReused when the token is an old one, which ends the device's
 // session and its grant; session.ErrInvalidCredentials when the user is gone or
-// disabled: the audit log says so. As for Login, session.ErrTooManySessions is no
+// disabled, or the sign-in is refused as too unusual: the audit log says so. As for Login, session.ErrTooManySessions is no
 // failure and session.ErrUnavailable no answer.
 //
-// It costs a query and two round trips to Redis. Repeating it gives the same session.
+// It costs two queries and two round trips to Redis. Repeating it gives the same session.
 func (s *Service) Resume(ctx context.Context, r ResumeRequest) (session.Session, error) {
 	grant, err := s.Devices.Grant(ctx, r.Token)
 	if err != nil {
@@ -58,12 +58,16 @@ func (s *Service) Resume(ctx context.Context, r ResumeRequest) (session.Session,
 	}
 	attempt := Request{Device: r.Device, Origin: r.Origin}
 	e := s.event(&attempt)
+	e.UserID, e.Reason = grant.UserID, remembered
 	if user.Disabled || user.ID == "" {
-		e.Error, e.UserID, e.Reason = userDisabled, grant.UserID, remembered
-		if err := s.Sessions.Append(ctx, e); err != nil {
-			return session.Session{}, fmt.Errorf("login: record refused device: %w: %w", session.ErrUnavailable, err)
-		}
-		return session.Session{}, session.ErrInvalidCredentials
+		e.Error = userDisabled
+		return session.Session{}, s.record(ctx, e)
+	}
+	looking := s.look(ctx, &user, &attempt)
+	looking.wait()
+	if refused := looking.assess(ctx, &attempt, &e); refused != "" {
+		e.Error, e.Device = refused, r.Device
+		return session.Session{}, s.record(ctx, e)
 	}
 	created, err := s.Devices.Resume(ctx, grant, r.Token, session.Session{
 		ID:        session.NewID(e.CreatedAt),
