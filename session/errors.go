@@ -43,4 +43,10 @@ var (
 	ErrMalformedUserID = errors.New("malformed user id")
 	// ErrMalformedEvent: a stream entry that no version of the gateway wrote.
 	ErrMalformedEvent = errors.New("malformed event")
+	// ErrNoticeRefused: this notice will never be taken, however often it is sent.
+	ErrNoticeRefused = errors.New("notice was refused")
+	// ErrNoticeGone: there is nobody left to be told.
+	ErrNoticeGone = errors.New("target of the notice is gone")
+	// ErrTooMany: the caller has as many of these as anybody may have.
+	ErrTooMany = errors.New("too many")
 )

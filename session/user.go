@@ -15,6 +15,7 @@ type User struct {
 	PasswordHash string // PHC string (argon2id) or bcrypt; "" for a stub
 	Disabled     bool
 	Roles        []string
+	Email        string // where they are told of what happens to their sessions; "" for nowhere
 	CreatedAt    time.Time
 }
 

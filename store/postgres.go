@@ -20,6 +20,8 @@ type PostgresOptions struct {
 	FingerprintKey   []byte        // of session_token
 
 	Rules risk.Rules // by which refreshes are assessed, and what is learned; zero: neither
+	Notices          NoticeRules   // who is told of what; nil: nobody
+	NoticeRepeat     time.Duration // how long a user is not told the same again
 }
 
 // Postgres is the ledger: who can sign in, which sessions there were, what
@@ -35,6 +37,8 @@ type Postgres struct {
 	key []byte
 
 	rules risk.Rules
+	notices      NoticeRules
+	noticeRepeat time.Duration
 }
 
 // How long connections are kept: a busy pool meets a server's new address after
@@ -60,7 +64,10 @@ func OpenPostgres(o PostgresOptions) (*Postgres, error) {
 	db.SetMaxIdleConns(max(o.MaxConns, 2))
 	db.SetConnMaxLifetime(connMaxLifetime)
 	db.SetConnMaxIdleTime(connMaxIdleTime)
-	return &Postgres{db: sqlx.NewDb(db, "postgres"), cfg: cfg, key: o.FingerprintKey, rules: o.Rules}, nil
+	return &Postgres{
+		db: sqlx.NewDb(db, "postgres"), cfg: cfg, key: o.FingerprintKey, rules: o.Rules,
+		notices: o.Notices, noticeRepeat: o.NoticeRepeat,
+	}, nil
 }
 
 // Close closes the connections. Nothing may be called after it.

@@ -171,6 +171,12 @@ func (b *batch) endingColumns() *columns {
 	return c
 }
 
+// counts says whether the entry, an ending, is the one that ended its session.
+func (b *batch) counts(entry *Entry, ended map[session.ID]bool) bool {
+	sid := entry.Event.SessionID
+	return ended[sid] && b.endings[sid] == entry
+}
+
 func (b *batch) logColumns(ended map[session.ID]bool) *columns {
 	c := newColumns(16, len(b.entries))
 	for _, entry := range b.entries {
@@ -179,7 +185,7 @@ func (b *batch) logColumns(ended map[session.ID]bool) *columns {
 		if e.SessionID != "" {
 			token = b.sessions[e.SessionID].token
 			if e.Ends != "" {
-				if !ended[e.SessionID] || b.endings[e.SessionID] != entry {
+				if !b.counts(entry, ended) {
 					continue
 				}
 				id = session.EndingID(e.SessionID)

@@ -35,7 +35,7 @@ type WriteResult struct {
 // session_logs_dead with the reason, as does one that could not be read. Where
 // more than the odd one does (Dead), somebody should look.
 //
-// Five round trips, and one more for endings.
+// Five round trips, one more for endings, and one if anybody is to be told.
 func (p *Postgres) WriteEvents(ctx context.Context, entries []Entry) (WriteResult, error) {
 	var r WriteResult
 	var dead []deadLetter
@@ -78,8 +78,8 @@ func (p *Postgres) writeHalving(ctx context.Context, entries []*Entry, r *WriteR
 
 // writeOnce writes the entries in one transaction and returns how many rows of
 // session_logs were new. Every transaction takes its locks in the same order
-// (users, sessions, logs, devices, networks; in each by key), so that no two can
-// deadlock.
+// (users, sessions, logs, devices, networks, notices; in each by key), so that no two
+// can deadlock.
 func (p *Postgres) writeOnce(ctx context.Context, entries []*Entry) (inserted int, err error) {
 	b := newBatch(entries, p.fingerprint())
 	err = inTx(ctx, p.db, func(tx *sql.Tx) error {
@@ -90,8 +90,10 @@ func (p *Postgres) writeOnce(ctx context.Context, entries []*Entry) (inserted in
 		if err != nil {
 			return err
 		}
-		inserted, err = p.writeAssessed(ctx, tx, b, ended)
-		return err
+		if inserted, err = p.writeAssessed(ctx, tx, b, ended); err != nil {
+			return err
+		}
+		return p.writeNotices(ctx, tx, b, ended)
 	})
 	return inserted, err
 }

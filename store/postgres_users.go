@@ -23,6 +23,7 @@ var (
 	updateUserActive       = schema.Query("update_user_active")
 	eraseUser              = schema.Query("erase_user")
 	selectLockedOutUsers   = schema.Query("select_locked_out_users")
+	updateUserEmail        = schema.Query("update_user_email")
 )
 
 // userRow is a row of users as the statements select it.
@@ -31,6 +32,7 @@ type userRow struct {
 	Identifier   string         `db:"identifier"`
 	PasswordHash string         `db:"password_hash"`
 	IsActive     bool           `db:"is_active"`
+	Email        string         `db:"email"`
 	Roles        pq.StringArray `db:"roles"`
 	CreatedAt    time.Time      `db:"created_at"`
 }
@@ -42,6 +44,7 @@ func (r *userRow) user() session.User {
 		PasswordHash: r.PasswordHash,
 		Disabled:     !r.IsActive,
 		Roles:        r.Roles,
+		Email:        r.Email,
 		CreatedAt:    r.CreatedAt.UTC(),
 	}
 }
@@ -84,7 +87,7 @@ func (p *Postgres) CreateUser(ctx context.Context, u session.User) error {
 		roles = pq.StringArray{}
 	}
 	_, err := p.db.ExecContext(ctx, insertUser,
-		u.ID, u.Identifier, u.PasswordHash, !u.Disabled, roles, u.CreatedAt)
+		u.ID, u.Identifier, u.PasswordHash, !u.Disabled, roles, u.CreatedAt, u.Email)
 	if pq.As(err, "23505") != nil { // unique_violation
 		err = ErrExists
 	}
@@ -114,6 +117,16 @@ func (p *Postgres) SetDisabled(ctx context.Context, id string, disabled bool) er
 		err = session.ErrNotFound
 	}
 	return pgError("set disabled", err)
+}
+
+// SetEmail says where the user is told of what happens to their sessions; "" for
+// nowhere. It returns session.ErrNotFound if there is no such user.
+func (p *Postgres) SetEmail(ctx context.Context, id, email string) error {
+	n, err := p.update(ctx, updateUserEmail, id, email)
+	if err == nil && n == 0 {
+		err = session.ErrNotFound
+	}
+	return pgError("set email", err)
 }
 
 // ListUsers returns the first limit users, oldest first, without their password

@@ -6,7 +6,8 @@
 -- $4 boolean      is_active
 -- $5 text[]       roles
 -- $6 timestamptz  created_at
+-- $7 text         email; '' for none
 --
 -- Fails with 23505 on users_pkey or users_identifier_key.
-INSERT INTO users (id, identifier, password_hash, is_active, roles, created_at)
-VALUES ($1, NULLIF($2, ''), NULLIF($3, ''), $4, $5, $6);
+INSERT INTO users (id, identifier, password_hash, is_active, roles, created_at, email)
+VALUES ($1, NULLIF($2, ''), NULLIF($3, ''), $4, $5, $6, NULLIF($7, ''));
