@@ -48,6 +48,8 @@ type ledgerStore interface {
 	partitioner
 	lockedOut
 	historian
+	outbox
+	outboxKeeper
 }
 
 // Deps are what the jobs work with.
@@ -58,6 +60,8 @@ type Deps struct {
 	Keys     keyLoader   // a *tokens.Shared or *tokens.Directory; nil where keys stay as they are
 	Rotation keyRotator  // a *tokens.Shared; nil where keys are not shared
 	Geo      reloader    // a *geo.DB; nil where there are no files
+	Notifier Notifier    // a *notify.Notifier; nil where nobody is told anything
+	Notices  NoticeSettings
 	TTL      time.Duration
 	Settings Settings
 	Metrics  prometheus.Registerer
@@ -124,6 +128,13 @@ func All(d Deps) ([]Job, error) {
 	}
 	if d.Rotation != nil {
 		table = append(table, Job{Name: "rotate_keys", Schedule: at.Keys, Timeout: 30 * time.Second, Run: (&rotateKeys{d.Rotation}).Run})
+	}
+	if d.Notifier != nil {
+		more, err := noticeJobs(d)
+		if err != nil {
+			return nil, err
+		}
+		table = append(table, more...)
 	}
 	return table, nil
 }

@@ -19,9 +19,9 @@ type PostgresOptions struct {
 	StatementTimeout time.Duration // of one statement; 0: no limit
 	FingerprintKey   []byte        // of session_token
 
-	Rules risk.Rules // by which refreshes are assessed, and what is learned; zero: neither
-	Notices          NoticeRules   // who is told of what; nil: nobody
-	NoticeRepeat     time.Duration // how long a user is not told the same again
+	Rules        risk.Rules    // by which refreshes are assessed, and what is learned; zero: neither
+	Notices      NoticeRules   // who is told of what; nil: nobody
+	NoticeRepeat time.Duration // how long a user is not told the same again
 }
 
 // Postgres is the ledger: who can sign in, which sessions there were, what
@@ -36,7 +36,7 @@ type Postgres struct {
 	cfg pq.Config
 	key []byte
 
-	rules risk.Rules
+	rules        risk.Rules
 	notices      NoticeRules
 	noticeRepeat time.Duration
 }
