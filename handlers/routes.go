@@ -29,6 +29,8 @@ type API struct {
 	Feed        Revocations
 	Docs        Docs
 	Events      Events
+	Push        Push
+	Notices     *Notices
 }
 
 // Guards decide who reaches an endpoint. Each either lets a request through, with
@@ -93,6 +95,12 @@ func (a *API) routes(g Guards) []route {
 		{post, "/sessions/logout", g.Signed, a.Logout.Handle},
 		{post, "/sessions/logout-all", g.Live, a.Logout.All},
 		{post, "/sessions/password", g.Live, a.Password.Handle},
+
+		{post, "/sessions/push-subscriptions", g.Live, a.Push.Add},
+		{get, "/sessions/push-subscriptions", g.Live, a.Push.Show},
+		{del, "/sessions/push-subscriptions/:id", g.Live, a.Push.Remove},
+		{get, "/notices/:token", nil, a.Notices.Show},
+		{post, "/notices/:token", nil, a.Notices.Act},
 
 		{post, "/oauth2/introspect", g.Introspector, a.Introspect.Handle}, // RFC 7662
 		{post, "/oauth2/introspect/batch", g.Batch, a.Introspect.Batch},

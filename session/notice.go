@@ -104,3 +104,21 @@ const (
 
 // MaxPushSubscriptions is how many a user may have.
 const MaxPushSubscriptions = 20
+
+// A PushAddress is what it takes to send a push message somewhere: the parts of a
+// browser's PushSubscription, or a registration token of FCM.
+type PushAddress struct {
+	Endpoint string `json:"endpoint,omitempty"`
+	P256dh   string `json:"p256dh,omitempty"`
+	Auth     string `json:"auth,omitempty"`
+	FCMToken string `json:"fcm_token,omitempty"`
+}
+
+// String hides all of it.
+func (PushAddress) String() string { return "(a push address)" }
+
+// A FieldError says which field of a request can't be used, and why, to whoever
+// sent it.
+type FieldError struct{ Field, Reason string }
+
+func (e *FieldError) Error() string { return e.Field + " " + e.Reason }

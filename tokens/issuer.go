@@ -157,6 +157,28 @@ func (i *Issuer) SignIntrospection(audience string, claims any, now time.Time) (
 	return raw, nil
 }
 
+// SignEvent returns claims as a security event token (RFC 8417). It can't be taken
+// for an access token: its typ is another. The error is ErrSymmetric while tokens
+// are signed with HS256.
+func (i *Issuer) SignEvent(claims any) (string, error) {
+	key := i.keys.Active(i.now())
+	switch {
+	case key == nil:
+		return "", errNoKey
+	case key.jwk == nil:
+		return "", ErrSymmetric
+	}
+	payload, err := encodeJSON(claims)
+	if err != nil {
+		return "", fmt.Errorf("tokens: encode security event: %w", err)
+	}
+	raw, err := key.jws(key.event, payload)
+	if err != nil {
+		return "", fmt.Errorf("tokens: sign security event: %w", err)
+	}
+	return raw, nil
+}
+
 // jws returns the payload, signed, in the compact form (RFC 7515 §7.1).
 func (k *Key) jws(header string, payload []byte) (string, error) {
 	signed := header + "." + encodeBytes(payload)

@@ -36,6 +36,7 @@ type Key struct {
 	id        string
 	header    string                                // the first segment of every token it signs
 	answer    string                                // and of every introspection response (RFC 9701 §5)
+	event     string                                // and of every security event token (RFC 8417 §2.3)
 	sign      func(signed string) ([]byte, error)   // nil: it only verifies
 	verify    func(signed string, mac []byte) error // nil only in the zero Key
 	jwk       *JWK                                  // nil where there is nothing public
@@ -88,6 +89,7 @@ func newKey(id string, method jwt.SigningMethod, private, public any, jwk *JWK) 
 		id:        id,
 		header:    encodeHeader(header{method.Alg(), id, "at+jwt"}),
 		answer:    encodeHeader(header{method.Alg(), id, "token-introspection+jwt"}),
+		event:     encodeHeader(header{method.Alg(), id, "secevent+jwt"}),
 		sign:      func(signed string) ([]byte, error) { return method.Sign(signed, private) },
 		verify:    func(signed string, mac []byte) error { return method.Verify(signed, mac, public) },
 		jwk:       jwk,

@@ -49,6 +49,9 @@ type gateway struct {
 	verifier *tokens.Verifier
 	guard    *login.Guard
 	logins   *login.Service
+	notices  notices
+	// eventIssuer is issuer, for what is started before it.
+	eventIssuer atomic.Pointer[tokens.Issuer]
 
 	origins     *browser.Origins
 	forwardAuth *handlers.ForwardAuth // over HTTP and for Envoy
@@ -72,6 +75,7 @@ func build(ctx context.Context, cfg config.Config, log *slog.Logger, addr string
 		g.shareKeys,
 		func() error { return g.openFeed(down) },
 		g.buildLogins,
+		g.buildNotices,
 		func() error { return g.startJobs(down) },
 		func() error { return g.watchSchema(ctx, down) },
 		func() error { return g.startKeys(ctx) }, // needs the tables
@@ -92,6 +96,8 @@ func (g *gateway) openPostgres(down *stack) (err error) {
 		StatementTimeout: g.cfg.Database.StatementTimeout,
 		FingerprintKey:   []byte(g.cfg.Audit.FingerprintKey),
 		Rules:            g.rules,
+		Notices:          noticeRules(g.cfg.Notify),
+		NoticeRepeat:     g.cfg.Notify.RepeatAfter,
 	})
 	if err != nil {
 		return err
@@ -224,6 +230,12 @@ func (g *gateway) startJobs(down *stack) (err error) {
 		},
 		Metrics: g.reg,
 		Log:     g.log,
+		Notices: jobs.NoticeSettings{
+			Schedule: s.Notices, Timeout: g.cfg.Notify.Timeout, MaxAttempts: g.cfg.Notify.MaxAttempts, Keep: g.cfg.Notify.Keep,
+		},
+	}
+	if g.notices.notifier != nil {
+		deps.Notifier = g.notices.notifier
 	}
 	switch {
 	case g.shared != nil:

@@ -169,6 +169,7 @@ func (g *gateway) buildTokens() (err error) {
 	if g.issuer, err = tokens.NewIssuer(g.keys, options); err != nil {
 		return err
 	}
+	g.eventIssuer.Store(g.issuer)
 	g.verifier, err = tokens.NewVerifier(g.keys, options)
 	return err
 }

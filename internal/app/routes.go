@@ -96,7 +96,9 @@ func (g *gateway) api(from *middleware.Addresses) *handlers.API {
 			Tokens: g.verifier, Sessions: g.redis, Many: g.redis, Activity: g.tracker, Asker: asker, Signer: g.issuer,
 			Issuer: g.cfg.Tokens.Issuer, Audience: g.cfg.Tokens.Audience, Now: now,
 		},
-		Feed: handlers.Revocations{Feed: g.feed, Heartbeat: g.cfg.Feed.Heartbeat, Ending: g.ending},
+		Push:    g.pushHandler(),
+		Notices: g.noticesHandler(from),
+		Feed:    handlers.Revocations{Feed: g.feed, Heartbeat: g.cfg.Feed.Heartbeat, Ending: g.ending},
 		Events: handlers.Events{
 			Sessions: g.redis, Feed: watcher{g.feed}, Heartbeat: g.cfg.Feed.Heartbeat, Now: now, Grant: grant, Ending: g.ending,
 		},

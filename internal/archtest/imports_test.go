@@ -31,6 +31,7 @@ var rules = map[string][]string{
 	"tokens": {"session"},
 	"geo":    {"session"},
 	"risk":   {"session"},
+	"notify": {"session"}, // words and sends; the outbox is store's, the trying again is jobs'
 
 	"risk/simulation": {"session", "risk"}, // what risk is measured by
 
@@ -69,17 +70,19 @@ var testOnly = []string{"internal/testenv", "internal/archtest", "e2e", "e2e/gat
 // onlyIn names the packages that may import a library directly. The others meet
 // it through one of these, if at all. A library stands for its subpackages too.
 var onlyIn = map[string][]string{
-	"github.com/gin-gonic/gin":     {"handlers", "middleware", "internal/problem", "internal/app"},
-	"github.com/redis/go-redis/v9": {"store", "internal/app", "internal/devstack", "internal/testenv"},
-	"github.com/jmoiron/sqlx":      {"store", "internal/app"},
-	"github.com/lib/pq":            {"store", "internal/app", "internal/devstack", "internal/testenv"},
-	"github.com/pressly/goose/v3":  {"store"},
-	"github.com/robfig/cron/v3":    {"jobs"},
-	"github.com/golang-jwt/jwt/v5": {"tokens"},
-	"golang.org/x/crypto/argon2":   {"login"},
-	"golang.org/x/crypto/bcrypt":   {"login"},
-	"github.com/knadh/koanf":       {"internal/config"},
-	"github.com/alecthomas/kong":   {"internal/command"},
+	"github.com/gin-gonic/gin":              {"handlers", "middleware", "internal/problem", "internal/app"},
+	"github.com/redis/go-redis/v9":          {"store", "internal/app", "internal/devstack", "internal/testenv"},
+	"github.com/jmoiron/sqlx":               {"store", "internal/app"},
+	"github.com/lib/pq":                     {"store", "internal/app", "internal/devstack", "internal/testenv"},
+	"github.com/pressly/goose/v3":           {"store"},
+	"github.com/robfig/cron/v3":             {"jobs"},
+	"github.com/golang-jwt/jwt/v5":          {"tokens"},
+	"github.com/wneessen/go-mail":           {"notify"},
+	"github.com/SherClockHolmes/webpush-go": {"notify"},
+	"golang.org/x/crypto/argon2":            {"login"},
+	"golang.org/x/crypto/bcrypt":            {"login"},
+	"github.com/knadh/koanf":                {"internal/config"},
+	"github.com/alecthomas/kong":            {"internal/command"},
 
 	"github.com/oschwald/maxminddb-golang/v2": {"geo"},
 

@@ -56,6 +56,7 @@ type line struct {
 	Doctor   doctorCommand   `cmd:"" help:"Check the configuration, Redis and Postgres, and say what to do."`
 	Keys     keysCommand     `cmd:"" help:"Print the names of a user's keys in Redis; list and rotate the keys that sign tokens."`
 	Users    usersCommand    `cmd:"" help:"Add, list, disable, enable and erase users, and set passwords."`
+	Notices  noticesCommand  `cmd:"" help:"List what people and programs are told, and send what was parked."`
 	Settings settingsCommand `cmd:"" name:"config" help:"Check or print the configuration."`
 	Version  versionCommand  `cmd:"" help:"Print the version."`
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/mail"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -20,6 +21,7 @@ type usersCommand struct {
 	Add     userAddCommand     `cmd:"" help:"Add a user who can sign in. The password is read from standard input."`
 	List    userListCommand    `cmd:"" help:"List users, oldest first."`
 	Disable userDisableCommand `cmd:"" help:"Keep a user from signing in, and end their sessions."`
+	Email   userEmailCommand   `cmd:"" help:"Say where a user is told of unusual sign-ins."`
 	Enable  userEnableCommand  `cmd:"" help:"Let a disabled user sign in again."`
 	Erase   userEraseCommand   `cmd:"" help:"End a user's sessions, forget their devices, and take away what they sign in with, for good."`
 	Passwd  userPasswdCommand  `cmd:"" help:"Set a user's password, and end their sessions. It is read from standard input."`
@@ -50,6 +52,7 @@ func (w who) find(ctx context.Context, db *store.Postgres) (session.User, error)
 type userAddCommand struct {
 	Identifier   string   `arg:"" help:"What the user types to sign in, such as an e-mail address."`
 	UserID       string   `name:"user-id" help:"The application's own id of the user (sub). Default: a new UUID." placeholder:"ID"`
+	Email        string   `help:"Where the user is told of unusual sign-ins." placeholder:"ADDRESS"`
 	Role         []string `help:"A role of the user's; may be repeated."`
 	PasswordFile string   `help:"Read the password from this file." placeholder:"FILE" type:"path"`
 }
@@ -60,7 +63,10 @@ func (c userAddCommand) Run(ctx context.Context, in *invocation) error {
 		return fmt.Errorf("%w: %q can't be what a user types to sign in: want 1 to %d bytes of visible text",
 			ErrUsage, c.Identifier, login.MaxIdentifierBytes)
 	}
-	user := session.User{ID: c.UserID, Identifier: identifier, Roles: c.Role}
+	if err := checkEmail(c.Email); err != nil {
+		return err
+	}
+	user := session.User{ID: c.UserID, Identifier: identifier, Roles: c.Role, Email: c.Email}
 	if user.ID == "" {
 		id, err := uuid.NewV7()
 		if err != nil {
@@ -88,6 +94,40 @@ func (c userAddCommand) Run(ctx context.Context, in *invocation) error {
 		return err
 	}
 	in.printf("%s\n", user.ID)
+	return nil
+}
+
+// checkEmail lets pass an address alone, without a name, and "".
+func checkEmail(s string) error {
+	a, err := mail.ParseAddress(s)
+	if s != "" && (err != nil || a.Address != s || len(s) > 254) {
+		return fmt.Errorf("%w: %q is no e-mail address", ErrUsage, s)
+	}
+	return nil
+}
+
+type userEmailCommand struct {
+	who
+	Address string `arg:"" help:"The address; \"\" for none."`
+}
+
+func (c userEmailCommand) Run(ctx context.Context, in *invocation) error {
+	if err := checkEmail(c.Address); err != nil {
+		return err
+	}
+	_, db, err := in.users()
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	user, err := c.find(ctx, db)
+	if err != nil {
+		return err
+	}
+	if err := db.SetEmail(ctx, user.ID, c.Address); err != nil {
+		return err
+	}
+	in.printf("The address has been set.\n")
 	return nil
 }
 

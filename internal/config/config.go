@@ -35,6 +35,7 @@ type Config struct {
 	ForwardAuth ForwardAuth `koanf:"forward_auth"`
 	Geo         Geo         `koanf:"geo"`
 	Risk        Risk        `koanf:"risk"`
+	Notify      Notify      `koanf:"notify"`
 	Jobs        Jobs        `koanf:"jobs"`
 	Admin       Admin       `koanf:"admin"`
 	Log         Log         `koanf:"log"`
@@ -206,6 +207,46 @@ type Feed struct {
 	Heartbeat  time.Duration `koanf:"heartbeat"`   // of an event stream
 }
 
+// Notify is who is told of what, and how.
+type Notify struct {
+	Secret        Secret        `koanf:"secret"`     // of links and of what is sealed; "": nobody is told anything
+	AppName       string        `koanf:"app_name"`   // in messages
+	PublicURL     string        `koanf:"public_url"` // of links; "": http.public_url
+	RiskScore     int           `koanf:"risk_score"` // of a sign-in, from which on it is told of
+	Email         []string      `koanf:"email"`      // kinds
+	Push          []string      `koanf:"push"`       // kinds
+	RepeatAfter   time.Duration `koanf:"repeat_after"`
+	LinkLifetime  time.Duration `koanf:"link_lifetime"`
+	SMTPURL       Secret        `koanf:"smtp_url"`
+	SMTPFrom      string        `koanf:"smtp_from"`
+	Webhooks      []Webhook     `koanf:"webhooks"`
+	VAPIDKey      Secret        `koanf:"vapid_key"`
+	VAPIDSubject  string        `koanf:"vapid_subject"`
+	PushHosts     []string      `koanf:"push_hosts"`
+	FCMAccount    Secret        `koanf:"fcm_service_account"`
+	FCMURL        string        `koanf:"fcm_url"`
+	AllowNetworks []string      `koanf:"allow_networks"` // that may be reached although they are private
+	AllowHTTP     bool          `koanf:"allow_http"`
+	Timeout       time.Duration `koanf:"timeout"` // of one attempt
+	MaxAttempts   int           `koanf:"max_attempts"`
+	Keep          time.Duration `koanf:"keep"`
+}
+
+// The forms in which a webhook is told.
+const (
+	FormatStandard = "standard" // Standard Webhooks, JSON
+	FormatCAEP     = "caep"     // security event tokens (RFC 8417), endings only
+)
+
+// Webhook is a program that is told.
+type Webhook struct {
+	Name    string   `koanf:"name"`
+	URL     string   `koanf:"url"`
+	Secrets []string `koanf:"secrets"` // whsec_…; each makes a signature
+	Kinds   []string `koanf:"kinds"`   // empty: all
+	Format  string   `koanf:"format"`  // FormatStandard or FormatCAEP
+}
+
 // Jobs is when the background work runs. Schedules are as in cron(8), or
 // "@every 10s".
 type Jobs struct {
@@ -218,6 +259,7 @@ type Jobs struct {
 	Partitions          string        `koanf:"partitions"`
 	Retention           time.Duration `koanf:"retention"` // 0: kept for ever
 	ClaimIdle           time.Duration `koanf:"claim_idle"`
+	Notices             string        `koanf:"notices"`
 }
 
 // Admin is what only the operators of this machine may reach.
@@ -291,6 +333,27 @@ func Default() Config {
 		},
 		Geo:  Geo{Files: []string{}, Reload: 5 * time.Minute},
 		Risk: defaultRisk(),
+		Notify: Notify{
+			AppName:   "sessiongate",
+			RiskScore: 50,
+			Email: []string{
+				"new_device", "suspicious_login", "refresh_reused", "suspicious", "password_changed", "user_disabled",
+			},
+			Push: []string{
+				"new_device", "suspicious_login", "refresh_reused", "suspicious", "password_changed", "user_disabled",
+			},
+			RepeatAfter:  24 * time.Hour,
+			LinkLifetime: 72 * time.Hour,
+			Webhooks:     []Webhook{},
+			PushHosts: []string{
+				"fcm.googleapis.com", "updates.push.services.mozilla.com", "*.push.apple.com", "*.notify.windows.com",
+			},
+			FCMURL:        "https://fcm.googleapis.com",
+			AllowNetworks: []string{},
+			Timeout:       10 * time.Second,
+			MaxAttempts:   20,
+			Keep:          720 * time.Hour,
+		},
 		Jobs: Jobs{
 			Flush:               "@every 1s",
 			FlushBatch:          1000,
@@ -300,6 +363,7 @@ func Default() Config {
 			ReconcileMaxMissing: 0.5,
 			Partitions:          "5 3 * * *",
 			ClaimIdle:           15 * time.Second,
+			Notices:             "@every 1s",
 		},
 		Log: Log{Level: "info", Format: "json"},
 	}

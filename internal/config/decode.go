@@ -51,6 +51,8 @@ func (r *reader) decode(f field, source string) {
 		want = decodeList(at, raw, text, fromEnv, wantClients, decodeClient)
 	case *[]SessionRule:
 		want = decodeList(at, raw, text, fromEnv, wantRules, decodeRule)
+	case *[]Webhook:
+		want = decodeList(at, raw, text, fromEnv, wantWebhooks, decodeWebhook)
 	case *[]RoutePolicy:
 		want = decodeList(at, raw, text, fromEnv, wantPolicies, decodePolicy)
 	default:
@@ -113,6 +115,7 @@ func split(text string) []string {
 const (
 	wantClients  = "a list of {id, secrets_sha256: [hex], allow: [introspect, sessions, revoke, feed]}"
 	wantRules    = "a list of {client, role, ttl, idle_timeout, absolute_lifetime, remember_lifetime}"
+	wantWebhooks = "a list of {name, url, secrets: [whsec_…], kinds: [], format: standard or caep}"
 	wantPolicies = "a list of {name, scopes: [], roles: []}"
 )
 

@@ -30,7 +30,7 @@ func (f field) variable() string {
 // from a file of its own.
 func (f field) hidden() bool {
 	switch f.value.Interface().(type) {
-	case Secret, []Client:
+	case Secret, []Client, []Webhook:
 		return true
 	}
 	return false

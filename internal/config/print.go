@@ -42,6 +42,8 @@ func (f field) shown() string {
 		return showClients(v)
 	case []SessionRule:
 		return showRules(v)
+	case []Webhook:
+		return showWebhooks(v)
 	default:
 		b, err := json.Marshal(v) // JSON is YAML
 		if err != nil {

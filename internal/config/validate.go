@@ -28,6 +28,7 @@ func (c Config) Validate() error {
 	v.forwardAuth(c.ForwardAuth)
 	v.geo(c.Geo)
 	v.risk(c.Risk, c.Geo)
+	v.notify(c)
 	v.jobs(c.Jobs)
 	v.admin(c.Admin)
 	v.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
@@ -212,6 +213,7 @@ func (v *validator) jobs(j Jobs) {
 	v.check(j.Retention == 0 || j.Retention >= 24*time.Hour, "jobs.retention", j.Retention,
 		"0s to keep everything, or at least 24h")
 	v.duration("jobs.claim_idle", j.ClaimIdle, time.Second, time.Hour)
+	v.schedule("jobs.notices", j.Notices)
 }
 
 // schedule checks the form only; the fields of a cron line are the scheduler's to
