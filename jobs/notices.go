@@ -97,9 +97,10 @@ func (s *notices) Run(ctx context.Context) (done int, err error) {
 	return done, nil
 }
 
-// lease outlives the attempts on a whole batch and the writing down.
+// lease outlives the attempts on a whole batch and the writing down, each of which
+// takes no longer than the timeout.
 func (s *notices) lease() time.Duration {
-	return s.set.Timeout*(noticeBatch/noticeSlots+1) + 30*time.Second
+	return s.set.Timeout * 2 * (noticeBatch/noticeSlots + 1)
 }
 
 func (s *notices) sendAll(ctx context.Context, list []session.Notice) (sent int, err error) {
