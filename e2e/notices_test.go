@@ -221,7 +221,7 @@ func TestAlerts(t *testing.T) {
 			ID, Service string
 			CreatedAt   stamp `json:"created_at"`
 		}
-		Key           string `json:"vapid_public_key"`
+		Key string `json:"vapid_public_key"`
 	}](t, g.do(t, get("/sessions/push-subscriptions", home.AccessToken)), http.StatusOK)
 	if len(list.Subscriptions) != 2 || list.Subscriptions[0].ID != subscriptions[0] || list.Subscriptions[1].Service != "fcm" || list.Key == "" {
 		t.Errorf("the subscriptions are %+v", list)

@@ -52,14 +52,14 @@ type gateway struct {
 
 // start runs a gateway with stores of its own and managed keys, and returns once it
 // is ready. It is stopped when the test ends.
-func start(t *testing.T, algorithm string) *gateway {
+func start(t *testing.T, algorithm string, more ...string) *gateway {
 	t.Helper()
 	redisURL, _ := testenv.Redis(t)
 	stores := []string{"SESSIONGATE_REDIS_URL=" + redisURL, "SESSIONGATE_DATABASE_URL=" + testenv.Postgres(t)}
 	for attempt := 1; ; attempt++ {
 		addr := freeAddress(t)
 		g := &gateway{url: "http://" + addr, algorithm: algorithm, dir: t.TempDir(), done: make(chan struct{})}
-		g.settings = append(settings(t, addr, algorithm), stores...)
+		g.settings = append(append(settings(t, addr, algorithm), stores...), more...)
 		g.launch(t)
 		err := eventually(t.Context(), g.ready)
 		if err == nil {
@@ -104,6 +104,8 @@ func clientsSetting(t *testing.T) string {
 	}
 	return string(b)
 }
+
+func rand32() string { return rand.Text() + rand.Text() }
 
 // freeAddress returns an address that nobody listened on a moment ago.
 func freeAddress(t *testing.T) string {

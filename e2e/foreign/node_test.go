@@ -13,7 +13,7 @@ import (
 )
 
 // nodeFiles are those of the folder node.
-var nodeFiles = []string{".npmrc", "package.json", "package-lock.json", "check.js"}
+var nodeFiles = []string{".npmrc", "package.json", "package-lock.json", "check.js", "webhooks.js"}
 
 // testNode runs the checks of node/check.js.
 func testNode(t *testing.T, g *gateway) {
