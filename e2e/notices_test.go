@@ -324,7 +324,10 @@ func TestF66MessagesCarryNothingOfStrangers(t *testing.T) {
 	const evil = "a\r\nBcc: all@example.com\r\n\r\n<script>x</script>\x1b[31m =cmd() https://evil.example www.evil.example"
 	s.flagged(t, u, g.login(t, u), "VN", evil)
 	text := c.mailTo(t, u, 1)
-	for _, bad := range []string{"\nBcc:", "<script>", "\x1b", "evil.example", "8.8.4.77"} {
+	if _, page, ok := strings.Cut(text, "text/html"); !ok || strings.Contains(page, "<script") {
+		t.Errorf("the page has an element of theirs in it:\n%s", text)
+	}
+	for _, bad := range []string{"\nBcc:", "\x1b", "evil.example", "8.8.4.77"} {
 		if strings.Contains(text, bad) {
 			t.Errorf("the mail has %q in it:\n%s", bad, text)
 		}
@@ -448,7 +451,7 @@ func TestAReceiverThatComesBack(t *testing.T) {
 	var status atomic.Int64
 	status.Store(http.StatusInternalServerError)
 	s, c := newStack(t), newChannels(t, func(sink.Request) int { return int(status.Load()) })
-	g := s.start(t, append(c.settings, "SESSIONGATE_NOTIFY_MAX_ATTEMPTS=2")...)
+	g := s.start(t, append(c.settings, "SESSIONGATE_NOTIFY_MAX_ATTEMPTS=2", "SESSIONGATE_NOTIFY_TIMEOUT=20s")...)
 	g.do(t, logoutCall(g.open(t, newID()).AccessToken)).want(t, http.StatusNoContent)
 	eventually(t, func() error {
 		if out := s.cli(t, "notices", "list", "--state", "parked"); !strings.Contains(out, "webhook:siem  logout") ||
