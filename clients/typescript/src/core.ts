@@ -16,6 +16,9 @@ const leastDue = 5_000;
 /** How long an answer of the gateway is fresh: neither resume nor a 401 asks again. In ms. */
 export const fresh = 60_000;
 
+/** How long to wait, time and again, for what another tab says it has written. In ms. */
+const overtaken = [10, 20, 50, 100, 200, 500, 1000];
+
 type Want = 'status' | 'refresh';
 
 /** A stretch of time in which nobody signs in or out. */
@@ -184,18 +187,25 @@ export class Core {
   /** Another tab has written a new token, with so much time from now on. */
   async adopt(times: Times, sid: string, expiresAt: string): Promise<void> {
     const epoch = this.epoch;
-    const { held } = await this.store.read();
+    const at = this.clock.now();
+    let { held } = await this.store.read();
+    // Messages may overtake what is written: localStorage reaches other tabs when it does.
+    for (const ms of this.wire.cookie ? [] : overtaken) {
+      if (held?.expiresAt === expiresAt || epoch.aborted) break;
+      await new Promise<void>((done) => this.clock.after(ms, done));
+      ({ held } = await this.store.read());
+    }
     if (epoch.aborted || this.snapshot.state === 'unknown') return;
     if (this.wire.cookie) {
       this.#take(inCookie); // somebody may have signed in there
       this.rotation++;
     } else {
-      if (held?.expiresAt !== expiresAt) return; // it has not arrived here yet, or is over again
+      if (held?.expiresAt !== expiresAt) return; // it is over again
       if (!same(held, this.held)) this.#take(held);
     }
     const { session } = this.snapshot;
     if (session?.id !== sid) return this.sync('status');
-    this.#heardOf(times, session, this.clock.now());
+    this.#heardOf(times, session, at);
   }
 
   /** Another tab has seen a session end. */

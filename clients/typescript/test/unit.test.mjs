@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { createElement } from 'react';
 import { act, create } from 'react-test-renderer';
 import { asyncStorage, createSessionClient, memoryStorage, webStorage } from '../dist/index.js';
+import { Core } from '../dist/core.js';
 import { EventReader } from '../dist/live.js';
 import { useSession } from '../dist/react.js';
 import { Store } from '../dist/record.js';
@@ -193,6 +194,24 @@ test('a lock that another tab never gives back', async () => {
     if (navigatorWas) Object.defineProperty(globalThis, 'navigator', navigatorWas);
     else delete globalThis.navigator;
   }
+});
+
+test('a message that overtakes what another tab has written', async () => {
+  const storage = memoryStorage();
+  const clock = { now: () => 0, wall: () => 0, after: (ms, run) => (timers.push({ ms, run }), () => undefined) };
+  const timers = [];
+  const wire = { cookie: false, send: async ({ path, token }) => ({ kind: 'ok', body: { ...grant, path, token } }) };
+  const around = { changed() {}, granted() {}, ended() {}, alone: (run) => run() };
+  const core = new Core(wire, new Store(storage), clock, () => 0.5, around);
+  await core.begin();
+  assert.equal(core.snapshot.state, 'signed_out');
+  const adopted = core.adopt(grant, 's1', grant.session.expires_at);
+  await turns();
+  assert.equal(timers[0].ms, 10);
+  storage.set(JSON.stringify({ v: 1, access_token: 't1', session_id: 's1', expires_at: grant.session.expires_at }));
+  timers[0].run();
+  await adopted;
+  assert.deepEqual([core.snapshot.state, core.held.access], ['active', 't1']);
 });
 
 test('useSession: a component follows the session', async () => {
