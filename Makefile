@@ -63,9 +63,10 @@ gateways: deps-test ## Put the recipes of deploy/gateways through the matrix, an
 		{ go test -count=1 ./e2e/gateways -matrix "$$matrix"; code=$$?; cat "$$matrix"; exit $$code; }
 
 .PHONY: bench
-bench: build ## Measure the hot paths beside a bare gin handler, and the memory of a session
+bench: build ## Measure all figures beside a bare gin handler; writes bench/RESULTS.md
 	@scripts/deps.sh bench
-	cd bench && go build -o ../bin/bench . && ../bin/bench run -binary ../bin/sessiongate && ../bin/bench memory
+	cd bench && go build -o ../bin/bench . && ../bin/bench run -binary ../bin/sessiongate
+
 
 .PHONY: lint
 lint: ## Everything that reads the code without running it

@@ -76,6 +76,8 @@ type row struct {
 	rates, ratios []float64
 	p50s, p99s    []time.Duration
 	tails         []float64 // p99 as a multiple of the first target's
+	cpus, redis   []time.Duration
+	redisShares   []float64
 }
 
 // table loads the targets in turn, as often as there are rounds; ratios are to the
@@ -97,6 +99,8 @@ func table(ctx context.Context, targets []target, connections, rounds int, d tim
 			}
 			rows[i].rates = append(rows[i].rates, r.perSecond)
 			rows[i].p50s, rows[i].p99s = append(rows[i].p50s, r.p50), append(rows[i].p99s, r.p99)
+			rows[i].cpus, rows[i].redis = append(rows[i].cpus, r.cpu), append(rows[i].redis, r.redisCPU)
+			rows[i].redisShares = append(rows[i].redisShares, r.redisShare)
 			rows[i].ratios = append(rows[i].ratios, r.perSecond/first.perSecond)
 			rows[i].tails = append(rows[i].tails, float64(r.p99)/float64(first.p99))
 		}
@@ -106,14 +110,17 @@ func table(ctx context.Context, targets []target, connections, rounds int, d tim
 
 // write writes the table as Markdown.
 func write(to io.Writer, title string, targets []target, rows []row) {
-	fmt.Fprintf(to, "\n%s\n\n| target | req/s | of the first | lowest to highest | p50 | p99 | p99 of the first's |\n"+
-		"| --- | --- | --- | --- | --- | --- | --- |\n", title)
+	fmt.Fprintf(to, "\n%s\n\n| target | req/s | of the first | lowest to highest | p50 | p99 | p99 of the first's | CPU | CPU of Redis | Redis, of a core |\n"+
+		"| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n", title)
 	for i, t := range targets {
 		r := &rows[i]
-		fmt.Fprintf(to, "| %s | %.0f | %.2f | %s | %v | %v | %.2f |\n", t.name, median(r.rates), median(r.ratios),
-			spread(r.ratios), median(r.p50s), median(r.p99s), median(r.tails))
+		fmt.Fprintf(to, "| %s | %.0f | %.2f | %s | %v | %v | %.2f | %v | %v | %.0f %% |\n", t.name, median(r.rates), median(r.ratios),
+			spread(r.ratios), median(r.p50s), median(r.p99s), median(r.tails),
+			short(median(r.cpus)), short(median(r.redis)), 100*median(r.redisShares))
 	}
 }
+
+func short(d time.Duration) time.Duration { return d.Round(100 * time.Nanosecond) }
 
 func spread(values []float64) string {
 	low, high := values[0], values[0]
@@ -136,7 +143,7 @@ func quick(ctx context.Context, binaries, paths string, rounds int, d time.Durat
 		return err
 	}
 	var tokens []string
-	targets := []target{{name: "bare gin", url: bare.url}}
+	targets := []target{{name: "bare gin", url: bare.url, pid: bare.pid}}
 	for _, binary := range strings.Split(binaries, ",") {
 		path, env, _ := strings.Cut(binary, "@")
 		var extra []string
@@ -159,7 +166,7 @@ func quick(ctx context.Context, binaries, paths string, rounds int, d time.Durat
 			}
 		}
 		for _, p := range strings.Split(paths, ",") {
-			t := target{name: binary + " " + p, url: g.url}
+			t := target{name: binary + " " + p, url: g.url, pid: g.pid, redis: s.redis.Pid()}
 			if p == "introspect" {
 				t.requests, err = s.introspections("introspect", "/oauth2/introspect", tokens)
 			} else {

@@ -20,13 +20,19 @@ type target struct {
 	name     string
 	url      string
 	requests string // file for wrk.lua
+	pid      int
+	redis    int // pid of its Redis; 0: none
 }
 
 // result is one measurement.
 type result struct {
 	perSecond float64
+	requests  int
 	p50, p99  time.Duration
 	failed    int // other than 2xx, and socket errors
+
+	cpu, redisCPU time.Duration // by request
+	redisShare    float64       // of a core
 }
 
 //go:embed wrk.lua
@@ -40,16 +46,41 @@ func measure(ctx context.Context, t target, connections int, d time.Duration) (r
 	cmd := exec.CommandContext(ctx, "wrk", "-t1", "-c"+strconv.Itoa(connections), "-d"+d.String(), "--latency",
 		"-s", filepath.Join(filepath.Dir(t.requests), scriptFile), t.url)
 	cmd.Env = append(os.Environ(), "BENCH_REQUESTS="+t.requests)
+	before, redisBefore, err := t.used()
+	if err != nil {
+		return result{}, err
+	}
+	began := time.Now()
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return result{}, fmt.Errorf("wrk on %s: %w: %s", t.name, err, out)
 	}
-	return parse(string(out))
+	after, redisAfter, err := t.used()
+	if err != nil {
+		return result{}, err
+	}
+	r, err := parse(string(out))
+	if r.requests > 0 {
+		r.cpu = (after - before) / time.Duration(r.requests)
+		r.redisCPU = (redisAfter - redisBefore) / time.Duration(r.requests)
+		r.redisShare = float64(redisAfter-redisBefore) / float64(time.Since(began))
+	}
+	return r, err
+}
+
+// used returns the processor time of the target and of its Redis so far.
+func (t target) used() (own, redis time.Duration, err error) {
+	if own, err = cpuOf(t.pid); err != nil || t.redis == 0 {
+		return own, 0, err
+	}
+	redis, err = cpuOf(t.redis)
+	return own, redis, err
 }
 
 var (
 	rateLine    = regexp.MustCompile(`Requests/sec:\s+([\d.]+)`)
 	centileLine = regexp.MustCompile(`(?m)^\s+(50|99)%\s+(\S+)$`)
+	totalLine   = regexp.MustCompile(`(\d+) requests in `)
 	badLine     = regexp.MustCompile(`Non-2xx or 3xx responses: (\d+)`)
 	socketLine  = regexp.MustCompile(`Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)`)
 )
@@ -61,6 +92,9 @@ func parse(out string) (r result, err error) {
 	}
 	if r.perSecond, err = strconv.ParseFloat(rate[1], 64); err != nil {
 		return r, err
+	}
+	if total := totalLine.FindStringSubmatch(out); total != nil {
+		r.requests, _ = strconv.Atoi(total[1])
 	}
 	for _, m := range centileLine.FindAllStringSubmatch(out, -1) {
 		d, err := time.ParseDuration(m[2])

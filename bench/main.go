@@ -1,12 +1,13 @@
 // Bench measures the gateway beside a bare gin handler on the same machine.
 //
-//	bench run     paired load on the hot paths, interleaved, as ratios within one run
+//	bench run     all the figures, paired and interleaved; writes RESULTS.md
+//	bench quick   several gateways on the hot paths: before and after a change
 //	bench memory  what a session costs in Redis, at 200,000 sessions
-//	bench gin     the bare handler that run compares with
+//	bench serve   one of the handlers that the gateway is compared with
 //
 // Machines are noisy and this one carries load generator, gateway and Redis at
-// once: only the ratios within one run mean anything. `make bench` runs all of it
-// and writes RESULTS.md.
+// once: only the ratios within one run mean anything. `make bench` builds the
+// gateway and runs all of it.
 package main
 
 import (
@@ -43,17 +44,20 @@ func run(ctx context.Context, args []string) error {
 		duration = flags.Duration("duration", 4*time.Second, "of one measurement")
 		addr     = flags.String("addr", "127.0.0.1:0", "where the handler listens")
 		kind     = flags.String("kind", "gin", "of handler")
+		results  = flags.String("results", "RESULTS.md", "where run writes what it found")
 		sessions = flags.Int("sessions", 200_000, "to measure the memory of")
 	)
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
 	}
-	_ = binary
 	switch args[0] {
+	case "run":
+		return everything(ctx, *binary, *results, *rounds, *sessions, *duration)
 	case "quick":
 		return quick(ctx, *binaries, *paths, *rounds, *duration, *conns)
 	case "memory":
-		return memory(ctx, *sessions)
+		_, err := memory(ctx, *sessions)
+		return err
 	case "serve":
 		return serve(ctx, *kind, *addr)
 	}

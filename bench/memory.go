@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/sessiongate/sessiongate/internal/devstack"
@@ -18,15 +19,15 @@ import (
 // refreshed once, and prints what one costs in Redis: hash, TTL, its place in the
 // user's index, its share of the texts. The events have been flushed and the
 // memos of the logins are gone.
-func memory(ctx context.Context, sessions int) error {
+func memory(ctx context.Context, sessions int) (float64, error) {
 	dir, err := os.MkdirTemp("", "sessiongate-bench-")
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer os.RemoveAll(dir)
 	server, err := devstack.StartRedis(ctx, devstack.RedisOptions{Dir: dir, Throwaway: true})
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer server.Stop()
 	r, err := store.OpenRedis(ctx, store.RedisOptions{
@@ -36,34 +37,35 @@ func memory(ctx context.Context, sessions int) error {
 		},
 	})
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer r.Close()
 	before, err := r.Server(ctx)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	const batch = 1000
 	for i := range sessions {
 		if err := signIn(ctx, r, i); err != nil {
-			return err
+			return 0, err
 		}
 		if i%batch == batch-1 {
 			if err := drain(ctx, r); err != nil {
-				return err
+				return 0, err
 			}
 		}
 	}
 	if err := tidy(ctx, r, server.Addr()); err != nil {
-		return err
+		return 0, err
 	}
 	after, err := r.Server(ctx)
 	if err != nil {
-		return err
+		return 0, err
 	}
+	each := float64(after.UsedMemory-before.UsedMemory) / float64(sessions)
 	fmt.Printf("%d sessions, five a user, each refreshed once: %.0f bytes a session (used_memory %d, then %d)\n",
-		sessions, float64(after.UsedMemory-before.UsedMemory)/float64(sessions), before.UsedMemory, after.UsedMemory)
-	return nil
+		sessions, each, before.UsedMemory, after.UsedMemory)
+	return each, nil
 }
 
 // The user agents of the most common clients: long ones, as they are.
@@ -82,8 +84,9 @@ func signIn(ctx context.Context, r *store.Redis, i int) error {
 	}
 	s, _, err := r.Create(ctx, session.Session{
 		ID: session.NewID(now), UserID: "u" + strconv.Itoa(100_000+i/5), ClientID: "mobile", Scope: "read write",
-		AMR: []string{"pwd"}, Device: session.Device{Name: "Ana's iPhone", Platform: "ios"},
-		IP: "203.0.113." + strconv.Itoa(i%250), UserAgent: agents[i%len(agents)],
+		AMR: []string{"pwd"}, Username: "ana" + strconv.Itoa(i/5) + "@example.com", Roles: []string{"member"},
+		Device: session.Device{Name: "Ana's iPhone", Platform: "ios", ID: uuid.NewString()},
+		IP:     "203.0.113." + strconv.Itoa(i%250), Country: "DE", ASN: 64500, UserAgent: agents[i%len(agents)],
 	}, op())
 	if err != nil {
 		return err
