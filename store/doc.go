@@ -24,6 +24,8 @@
 //	sg:{0}:known:<digest>  zset     device or network of an account → known until (ms); 16 at most
 //	sg:{p}:meta            hash     epoch, epoch_at: which life of the data this is;
 //	                                feed, feed_id: number and id of the feed's last entry
+//	sg:{0}:heartbeat:<id>  string   changed by each gateway with session_cache, to see that
+//	                                Redis tells of changes; ten seconds
 //	sg:meta                hash     partitions, schema
 //	sg:keys                hash     kid → signing key, sealed; a copy of Postgres's, no TTL
 //

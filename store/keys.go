@@ -6,6 +6,14 @@ import (
 	"github.com/sessiongate/sessiongate/session"
 )
 
+// What the names of keys go on with behind the tag.
+const (
+	sessionKind   = "session:"
+	userKind      = "user:"
+	seenKind      = "seen:"
+	heartbeatKind = "heartbeat:"
+)
+
 // keyspace spells every key the gateway owns; nothing else writes a key name.
 // doc.go says what each holds and for how long.
 //
@@ -31,12 +39,12 @@ func (k keyspace) partition(userID string) int { return int(crc16(userID)) & (le
 func (k keyspace) tag(userID string) string { return k.tags[k.partition(userID)] }
 
 func (k keyspace) session(userID string, sid session.ID) string {
-	return k.tag(userID) + "session:" + string(sid)
+	return k.tag(userID) + sessionKind + string(sid)
 }
 
-func (k keyspace) user(userID string) string { return k.tag(userID) + "user:" + userID }
+func (k keyspace) user(userID string) string { return k.tag(userID) + userKind + userID }
 
-func (k keyspace) seen(userID string) string { return k.tag(userID) + "seen:" + userID }
+func (k keyspace) seen(userID string) string { return k.tag(userID) + seenKind + userID }
 
 func (k keyspace) grant(partition int, id session.ID) string {
 	return k.tags[partition] + "grant:" + string(id)

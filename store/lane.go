@@ -93,17 +93,17 @@ func (c *lane) roundTrip(batch []*lookup, deadline time.Time) (err error) {
 
 func appendQuestion(b []byte, q *lookup) []byte {
 	b = append(b, "*3\r\n$6\r\nZSCORE\r\n"...)
-	b = appendKey(b, q.tag, "user:", q.userID)
+	b = appendKey(b, q.tag, userKind, q.userID)
 	b = appendBulk(b, string(q.sid))
 	if !q.whole {
 		b = append(b, "*6\r\n$5\r\nHMGET\r\n"...)
-		b = appendKey(b, q.tag, "session:", string(q.sid))
+		b = appendKey(b, q.tag, sessionKind, string(q.sid))
 		return append(b, "$1\r\nu\r\n$1\r\ng\r\n$1\r\nr\r\n$1\r\ns\r\n"...)
 	}
 	b = append(b, "*2\r\n$7\r\nHGETALL\r\n"...)
-	b = appendKey(b, q.tag, "session:", string(q.sid))
+	b = appendKey(b, q.tag, sessionKind, string(q.sid))
 	b = append(b, "*4\r\n$5\r\nHMGET\r\n"...)
-	b = appendKey(b, q.tag, "seen:", q.userID)
+	b = appendKey(b, q.tag, seenKind, q.userID)
 	b = appendBulk(b, string(q.sid))
 	return appendBulk(b, string(q.sid)+activeMark(true))
 }

@@ -40,6 +40,7 @@ type RedisOptions struct {
 	Instance   string        // this gateway's name among the readers of the events
 	ClaimIdle  time.Duration // how long entries read by a gateway that died stay its own
 	FeedLength int           // entries that the feed of a partition keeps, about; 0: DefaultFeedLength
+	Tracking   bool          // keep where sessions stand in memory while Redis tells what changes
 	Log        *slog.Logger
 }
 
@@ -50,6 +51,7 @@ type RedisOptions struct {
 type Redis struct {
 	db      *redis.Client
 	lookups *lookups
+	tracker *tracker // nil where RedisOptions.Tracking is off
 	keys    keyspace
 	opt     RedisOptions
 	offset  atomic.Int64 // Redis's clock less ours, ns
@@ -171,12 +173,20 @@ func (r *Redis) open(ctx context.Context) error {
 			return err
 		}
 	}
-	_, err := r.SyncClock(ctx)
-	return err
+	if _, err := r.SyncClock(ctx); err != nil {
+		return err
+	}
+	if r.opt.Tracking {
+		r.tracker = startTracker(dialLane(r.db.Options()), r.keys)
+	}
+	return nil
 }
 
 // Close closes the connections.
 func (r *Redis) Close() error {
+	if r.tracker != nil {
+		r.tracker.close()
+	}
 	r.lookups.close()
 	return r.db.Close()
 }

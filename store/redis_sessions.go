@@ -142,8 +142,7 @@ func appendEvent(args []any, e *session.Event) []any {
 // removed a key) and session.ErrSuperseded for an older token of a live session.
 // Any other error wraps session.ErrUnavailable. The call may be repeated.
 func (r *Redis) Validate(ctx context.Context, t session.Token) (session.Session, error) {
-	p := r.keys.partition(t.UserID)
-	at, err := r.lookups.ask(ctx, r.keys.tags[p], t.UserID, t.SessionID)
+	at, err := r.standing(ctx, t)
 	if err != nil {
 		return session.Session{}, fmt.Errorf("store: validate session: %w", err)
 	}
@@ -298,6 +297,7 @@ func (r *Redis) Refresh(ctx context.Context, t session.Token, op session.Event) 
 		r.keys.session(t.UserID, t.SessionID), r.keys.user(t.UserID), r.keys.events(p), r.keys.seen(t.UserID),
 		r.keys.feed(p), r.keys.partitionMeta(p),
 	}
+	defer r.forget(t.UserID)
 	reply, err := sessionRefresh.Run(ctx, r.db, keys, args...).StringSlice()
 	if err != nil {
 		return session.Session{}, false, wrap("refresh session", err)
@@ -370,6 +370,7 @@ func (r *Redis) Revoke(
 		r.keys.session(userID, sid), r.keys.user(userID), r.keys.events(p), r.keys.seen(userID),
 		r.keys.feed(p), r.keys.partitionMeta(p),
 	}
+	defer r.forget(userID)
 	reply, err := sessionRevoke.Run(ctx, r.db, keys, args...).StringSlice()
 	if err != nil {
 		return false, wrap("revoke session", err)
@@ -394,6 +395,7 @@ func (r *Redis) RevokeUser(
 	keys := []string{
 		r.keys.user(userID), r.keys.events(p), r.keys.seen(userID), r.keys.feed(p), r.keys.partitionMeta(p),
 	}
+	defer r.forget(userID)
 	reply, err := userRevoke.Run(ctx, r.db, keys, args...).StringSlice()
 	if err != nil {
 		return 0, time.Time{}, wrap("revoke user", err)

@@ -9,6 +9,55 @@ import (
 	"github.com/sessiongate/sessiongate/session"
 )
 
+// standing returns where the token's session stands: from memory, where Redis tells
+// what changes, and else from Redis.
+func (r *Redis) standing(ctx context.Context, t session.Token) (standing, error) {
+	tag := r.keys.tags[r.keys.partition(t.UserID)]
+	if r.tracker == nil {
+		return r.lookups.ask(ctx, tag, t.UserID, t.SessionID)
+	}
+	at, found, fill := r.tracker.get(t.SessionID, t.UserID, r.Clock())
+	if found {
+		return at, nil
+	}
+	at, err := r.lookups.ask(ctx, tag, t.UserID, t.SessionID)
+	if err == nil && fill != nil {
+		r.tracker.put(t.SessionID, fill, at)
+	}
+	return at, err
+}
+
+// forget makes sure that what this gateway has done to a user's sessions is seen
+// here before anybody is told that it is done; Redis will tell of it, too.
+func (r *Redis) forget(userID string) {
+	if r.tracker != nil {
+		r.tracker.userChanged(userID)
+	}
+}
+
+// TrackingStats is what the memory of RedisOptions.Tracking has seen so far.
+type TrackingStats struct {
+	Trusted  bool // whether it is an answer right now
+	Sessions int  // in memory
+	Hits     int64
+	Misses   int64
+	Changes  int64 // of keys that Redis told of
+	Flushes  int64 // of all that was in memory, in doubt
+}
+
+// TrackingStats returns what there is to say of the memory; ok is false where there
+// is none.
+func (r *Redis) TrackingStats() (_ TrackingStats, ok bool) {
+	t := r.tracker
+	if t == nil {
+		return TrackingStats{}, false
+	}
+	return TrackingStats{
+		Trusted: t.trusted(), Sessions: t.len(), Hits: t.counted.hits.Load(), Misses: t.counted.misses.Load(),
+		Changes: t.counted.changes.Load(), Flushes: t.counted.flushes.Load(),
+	}, true
+}
+
 // judge says what the standing of its session means for the token.
 func (r *Redis) judge(t session.Token, at standing) (session.Session, error) {
 	if !at.live {

@@ -129,6 +129,7 @@ func (g *gateway) openRedis(ctx context.Context, addr string, down *stack) error
 		Instance:   host + " " + addr,
 		ClaimIdle:  g.cfg.Jobs.ClaimIdle,
 		FeedLength: g.cfg.Feed.MaxEntries,
+		Tracking:   g.cfg.SessionCache == config.CacheTracking,
 		Log:        g.log,
 	}
 	retry := time.NewTicker(redisRetry)
@@ -139,7 +140,7 @@ func (g *gateway) openRedis(ctx context.Context, addr string, down *stack) error
 		g.redis, err = store.OpenRedis(ctx, options)
 		if err == nil {
 			down.push("redis", func(context.Context) error { return g.redis.Close() })
-			return nil
+			return registerCache(g.reg, g.redis.TrackingStats)
 		}
 		if !errors.Is(err, session.ErrUnavailable) || errors.Is(err, store.ErrUnusableRedis) {
 			return err

@@ -21,14 +21,17 @@ type Config struct {
 	// secrets and refuses to listen on anything but loopback.
 	Dev bool
 
-	HTTP        HTTP        `koanf:"http"`
-	Redis       Redis       `koanf:"redis"`
-	Database    Database    `koanf:"database"`
-	Tokens      Tokens      `koanf:"tokens"`
-	Sessions    Sessions    `koanf:"sessions"`
-	Passwords   Passwords   `koanf:"passwords"`
-	Limits      Limits      `koanf:"limits"`
-	Browser     Browser     `koanf:"browser"`
+	HTTP      HTTP      `koanf:"http"`
+	Redis     Redis     `koanf:"redis"`
+	Database  Database  `koanf:"database"`
+	Tokens    Tokens    `koanf:"tokens"`
+	Sessions  Sessions  `koanf:"sessions"`
+	Passwords Passwords `koanf:"passwords"`
+	Limits    Limits    `koanf:"limits"`
+	Browser   Browser   `koanf:"browser"`
+
+	SessionCache string `koanf:"session_cache"` // "" or CacheTracking
+
 	Audit       Audit       `koanf:"audit"`
 	Clients     []Client    `koanf:"clients"`
 	Feed        Feed        `koanf:"feed"`
@@ -40,6 +43,9 @@ type Config struct {
 	Admin       Admin       `koanf:"admin"`
 	Log         Log         `koanf:"log"`
 }
+
+// CacheTracking is the session_cache that Redis keeps up to date.
+const CacheTracking = "tracking"
 
 // HTTP is the listener and its limits.
 type HTTP struct {

@@ -30,6 +30,8 @@ func (c Config) Validate() error {
 	v.risk(c.Risk, c.Geo)
 	v.notify(c)
 	v.jobs(c.Jobs)
+	v.check(c.SessionCache == "" || c.SessionCache == CacheTracking, "session_cache", c.SessionCache,
+		"nothing, or %s", CacheTracking)
 	v.admin(c.Admin)
 	v.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	v.oneOf("log.format", c.Log.Format, "json", "text")
