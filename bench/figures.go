@@ -23,10 +23,10 @@ type suite struct {
 	rounds   int
 	duration time.Duration
 
-	gin, form, pipe, eval, gate server
-	profiler                    int // port
-	tokens                      []string
-	figures                     []figure
+	gin, form, pipe, eval, scs, gate server
+	profiler                         int // port
+	tokens                           []string
+	figures                          []figure
 }
 
 func newSuite(ctx context.Context, out io.Writer, binary string, rounds int, d time.Duration) (_ *suite, err error) {
@@ -39,7 +39,7 @@ func newSuite(ctx context.Context, out io.Writer, binary string, rounds int, d t
 			s.stop()
 		}
 	}()
-	for kind, to := range map[string]*server{"gin": &s.gin, "form": &s.form, "pipe": &s.pipe, "eval": &s.eval} {
+	for kind, to := range map[string]*server{"gin": &s.gin, "form": &s.form, "pipe": &s.pipe, "eval": &s.eval, "scs": &s.scs} {
 		if *to, err = s.handler(ctx, kind); err != nil {
 			return nil, err
 		}
@@ -84,6 +84,10 @@ func (s *suite) hotPaths() ([]target, error) {
 		return nil, err
 	}
 	status, err := s.bearers("status", "/sessions/status", s.tokens)
+	if err != nil {
+		return nil, err
+	}
+	scs, err := s.scsRequests()
 	return []target{
 		s.on("bare gin POST", s.gin, root),
 		s.on("gin, form and token, no Redis", s.form, root),
@@ -92,6 +96,7 @@ func (s *suite) hotPaths() ([]target, error) {
 		s.on("introspection", s.gate, introspect),
 		s.on("forward-auth", s.gate, forward),
 		s.on("status", s.gate, status),
+		s.on("alexedwards/scs with goredisstore", s.scs, scs),
 	}, err
 }
 
@@ -104,6 +109,7 @@ const (
 	rowIntrospect
 	rowForward
 	rowStatus
+	rowSCS
 )
 
 // throughput is the figures 1 and 2, what of 3 is about 64 connections, and 4.
@@ -117,9 +123,9 @@ func (s *suite) throughput() error {
 		return err
 	}
 	write(s.out, fmt.Sprintf("## 64 connections\n\n%d rounds of %v, interleaved; medians.", s.rounds, s.duration), targets, rows)
-	for i, name := range map[int]string{rowIntrospect: "introspection", rowForward: "forward-auth", rowStatus: "status"} {
+	for i := rowIntrospect; i <= rowStatus; i++ {
 		got := median(rows[i].ratios)
-		s.note(got >= 0.8, "1. 64 connections, "+name, "≥ 0.80 of bare gin POST", "%.2f (%s)", got, spread(rows[i].ratios))
+		s.note(got >= 0.8, "1. 64 connections, "+targets[i].name, "≥ 0.80 of bare gin POST", "%.2f (%s)", got, spread(rows[i].ratios))
 	}
 	tail := median(rows[rowIntrospect].tails)
 	s.note(tail <= 1.1, "3. 64 connections, introspection's p99", "≤ 1.1 × bare gin's", "%.2f ×", tail)
@@ -127,6 +133,12 @@ func (s *suite) throughput() error {
 	s.note(cpu <= 1.35, "4. CPU of gateway and Redis by request", "≤ 1.35 × the handler's without Redis", "%.2f ×", cpu)
 	share := median(rows[rowIntrospect].redisShares)
 	s.note(share <= 0.15, "4. Redis at full load", "≤ 15 % of a core", "%.0f %%", 100*share)
+
+	var times []float64
+	for i, r := range rows[rowIntrospect].rates {
+		times = append(times, r/rows[rowSCS].rates[i])
+	}
+	s.note(median(times) >= 2.2, "5. introspection beside alexedwards/scs", "≥ 2.2 ×", "%.1f × (%s)", median(times), spread(times))
 
 	rows, err = table(s.ctx, targets, 4, s.rounds, s.duration)
 	if err != nil {

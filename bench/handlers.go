@@ -37,15 +37,12 @@ const (
 //	form    reads the form, verifies the token, answers: a gateway without Redis
 //	pipe    the same, and asks Redis in one pipelined round trip over go-redis's pool
 //	eval    the same, and asks Redis by one EVALSHA over go-redis's pool
+//	scs     another session library; see newSCS
 func serve(ctx context.Context, kind, addr string) error {
-	gin.SetMode(gin.ReleaseMode)
-	engine := gin.New()
 	handler, err := handlerOf(ctx, kind)
 	if err != nil {
 		return err
 	}
-	engine.POST("/", handler)
-	engine.GET("/", handler)
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
 		return err
@@ -53,13 +50,28 @@ func serve(ctx context.Context, kind, addr string) error {
 	fmt.Println(ln.Addr())
 	stop := context.AfterFunc(ctx, func() { _ = ln.Close() })
 	defer stop()
-	if err := http.Serve(ln, engine); ctx.Err() == nil {
+	if err := http.Serve(ln, handler); ctx.Err() == nil {
 		return err
 	}
 	return nil
 }
 
-func handlerOf(ctx context.Context, kind string) (gin.HandlerFunc, error) {
+func handlerOf(ctx context.Context, kind string) (http.Handler, error) {
+	if kind == "scs" {
+		return newSCS(ctx)
+	}
+	gin.SetMode(gin.ReleaseMode)
+	engine := gin.New()
+	handle, err := ginHandler(ctx, kind)
+	if err != nil {
+		return nil, err
+	}
+	engine.POST("/", handle)
+	engine.GET("/", handle)
+	return engine, nil
+}
+
+func ginHandler(ctx context.Context, kind string) (gin.HandlerFunc, error) {
 	answer := []byte(bareAnswer)
 	send := func(c *gin.Context) { c.Data(http.StatusOK, "application/json", answer) }
 	if kind == "gin" {
@@ -144,4 +156,4 @@ func newAsker(ctx context.Context, kind string) (func(context.Context, string, s
 	return nil, fmt.Errorf("unknown handler %q, want one of %s", kind, strings.Join(handlerKinds, ", "))
 }
 
-var handlerKinds = []string{"gin", "form", "pipe", "eval"}
+var handlerKinds = []string{"gin", "form", "pipe", "eval", "scs"}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"runtime"
 	"strconv"
 	"sync"
 	"time"
@@ -195,6 +196,10 @@ func (l *lookups) leave(lane *lane) {
 // drain carries the queue, a batch a round trip, until it is empty.
 func (l *lookups) drain(lane *lane) {
 	for {
+		// Those who are about to ask may do so first, if there are any: they would
+		// wait for the whole of the next round trip, and a larger batch costs
+		// everybody less. Nobody waits for somebody who is not ready.
+		runtime.Gosched()
 		batch := l.take(lane)
 		if batch == nil {
 			return

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/sessiongate/sessiongate/internal/devstack"
 	"github.com/sessiongate/sessiongate/internal/testenv"
 	"github.com/sessiongate/sessiongate/session"
 )
@@ -323,4 +325,30 @@ func BenchmarkValidate(b *testing.B) {
 			})
 		})
 	}
+}
+
+// TestLookupsOverAUnixSocket: redis.url may be unix://, for the connections of the
+// lookups and of the cache as for go-redis's.
+func TestLookupsOverAUnixSocket(t *testing.T) {
+	t.Parallel()
+	dir, err := os.MkdirTemp("", "sg-") // t.TempDir is too long for a socket's path
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	server, err := devstack.StartRedis(t.Context(), devstack.RedisOptions{Dir: dir, Throwaway: true, Socket: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { server.Stop() })
+	f := openFixture(t, "unix://"+server.Socket()+"?db=2", DefaultPrefix, tracking)
+	s := f.login("42")
+	s.ExpiresAt = s.Token().ExpiresAt
+	if err := f.check(t.Context(), s); err != nil {
+		t.Error(err)
+	}
+	if whole, err := f.Check(t.Context(), s.Token()); err != nil || whole.UserID != "42" {
+		t.Errorf("Check: %+v, %v", whole, err)
+	}
+	f.inMemory(s)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -172,4 +173,45 @@ func TestValidateManyCannotSay(t *testing.T) {
 	}
 	wantAll(t.Context(), "no Redis")
 	f.wantAtRest()
+}
+
+// TestCheck: one round trip tells what Validate and Get tell in two.
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	own := testenv.OwnRedis(t)
+	f := openFixture(t, own.URL(), DefaultPrefix, nil)
+	s := f.create(session.Session{
+		ID: session.NewID(f.Clock()), UserID: "42", ClientID: "shop", Scope: "read", AMR: []string{"pwd"},
+		Device: session.Device{Name: "Ana's iPhone", Platform: "ios"}, IP: "203.0.113.7",
+		UserAgent: strings.Repeat("Mozilla/5.0 ", 10),
+	})
+	s = f.refresh(s.Token())
+	f.use(s)
+	want, err := f.Get(t.Context(), "42", s.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := f.trips()
+	got, err := f.Check(t.Context(), s.Token())
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("Check: %+v (%v), want %+v", got, err, want)
+	}
+	if n := f.trips() - before; n != 1 {
+		t.Errorf("Check made %d round trips, want 1", n)
+	}
+
+	old := s.Token()
+	next := f.refresh(old)
+	f.refresh(next.Token())
+	if _, err := f.Check(t.Context(), old); !errors.Is(err, session.ErrSuperseded) {
+		t.Errorf("an old token: %v, want ErrSuperseded", err)
+	}
+	f.raw.HSet(t.Context(), f.keys.session("42", s.ID), "g", "x")
+	if _, err := f.Check(t.Context(), old); !errors.Is(err, session.ErrUnavailable) {
+		t.Errorf("a generation that is none: %v, want ErrUnavailable", err)
+	}
+	f.raw.Del(t.Context(), f.keys.user("42"))
+	if _, err := f.Check(t.Context(), old); !errors.Is(err, session.ErrEnded) {
+		t.Errorf("without the user's key: %v, want ErrEnded", err)
+	}
 }
