@@ -65,7 +65,7 @@ gateways: deps-test ## Put the recipes of deploy/gateways through the matrix, an
 .PHONY: bench
 bench: build ## Measure all figures beside a bare gin handler; writes bench/RESULTS.md
 	@scripts/deps.sh bench
-	cd bench && go build -o ../bin/bench . && ../bin/bench run -binary ../bin/sessiongate
+	cd bench && go build -o ../bin/bench . && ../bin/bench run -binary ../bin/sessiongate && ../bin/bench flush
 
 
 .PHONY: lint

@@ -45,6 +45,7 @@ func run(ctx context.Context, args []string) error {
 		addr     = flags.String("addr", "127.0.0.1:0", "where the handler listens")
 		kind     = flags.String("kind", "gin", "of handler")
 		results  = flags.String("results", "RESULTS.md", "where run writes what it found")
+		events   = flags.Int("events", 1_000_000, "in the backlog of flush")
 		sessions = flags.Int("sessions", 200_000, "to measure the memory of")
 	)
 	if err := flags.Parse(args[1:]); err != nil {
@@ -55,11 +56,13 @@ func run(ctx context.Context, args []string) error {
 		return everything(ctx, *binary, *results, *rounds, *sessions, *duration)
 	case "quick":
 		return quick(ctx, *binaries, *paths, *rounds, *duration, *conns)
+	case "flush":
+		return flushBench(ctx, *events)
 	case "memory":
 		_, err := memory(ctx, *sessions)
 		return err
 	case "serve":
 		return serve(ctx, *kind, *addr)
 	}
-	return fmt.Errorf("unknown command %q, want run, quick, memory or serve", args[0])
+	return fmt.Errorf("unknown command %q, want run, quick, memory, flush or serve", args[0])
 }

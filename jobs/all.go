@@ -35,6 +35,8 @@ type liveStore interface {
 	clockSource
 	userRevoker
 	Partitions() int
+	Streams() int
+	Vanished() uint64
 }
 
 // ledgerStore is what all jobs together need of store.Postgres.
@@ -79,15 +81,19 @@ func All(d Deps) ([]Job, error) {
 	if err != nil {
 		return nil, fmt.Errorf("jobs: register metrics: %w", err)
 	}
+	vanished := prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "sessiongate_flush_vanished_total",
+		Help: "Audit events that were deleted from a stream by hand before they were written. More than 0: an alarm.",
+	}, func() float64 { return float64(d.Redis.Vanished()) })
 	skew := gauge("sessiongate_clock_skew_seconds", "How far this machine's clock is behind Redis's.")
-	if err := register(d.Metrics, skew); err != nil {
+	if err := register(d.Metrics, skew, vanished); err != nil {
 		return nil, fmt.Errorf("jobs: register metrics: %w", err)
 	}
 
 	at, now, count := d.Settings, d.Redis.Clock, d.Redis.Partitions()
 	closer := closer{live: d.Redis, fences: d.Redis, feed: d.Redis, ledger: d.Postgres, now: now}
 	flush := &flush{
-		source: d.Redis, sink: d.Postgres, partitions: count, batch: at.FlushBatch,
+		source: d.Redis, sink: d.Postgres, streams: d.Redis.Streams(), batch: at.FlushBatch,
 		now: now, log: d.Log, metrics: flushed,
 	}
 	lastActivity := &lastActivity{

@@ -20,7 +20,7 @@ import (
 
 func (w *world) backlog() (n int64) {
 	w.Helper()
-	for p := range w.redis.Partitions() {
+	for p := range w.redis.Streams() {
 		length, _, err := w.redis.Backlog(w.Context(), p)
 		w.must(err)
 		n += length
@@ -239,11 +239,11 @@ type deafPartition struct {
 	partition int
 }
 
-func (d deafPartition) ReadEvents(ctx context.Context, partition, limit int) ([]store.Entry, error) {
-	if partition == d.partition {
+func (d deafPartition) NewEvents(ctx context.Context, stream, limit int) ([]store.Entry, error) {
+	if stream == d.partition {
 		return nil, errDown
 	}
-	return d.eventSource.ReadEvents(ctx, partition, limit)
+	return d.eventSource.NewEvents(ctx, stream, limit)
 }
 
 func TestAPartitionThatFailsDoesNotHoldUpTheOthers(t *testing.T) {
@@ -267,7 +267,8 @@ func TestAPartitionThatFailsDoesNotHoldUpTheOthers(t *testing.T) {
 // endless is a stream that fills up as fast as it is emptied.
 type endless struct{}
 
-func (endless) ReadEvents(context.Context, int, int) ([]store.Entry, error) {
+func (endless) PendingEvents(context.Context, int, int) ([]store.Entry, error) { return nil, nil }
+func (endless) NewEvents(context.Context, int, int) ([]store.Entry, error) {
 	<-time.After(10 * time.Millisecond)
 	return []store.Entry{{StreamID: "1-1"}}, nil
 }
@@ -283,7 +284,7 @@ func TestAFlushWithoutAnEndIsLeftInGoodTime(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f := &flush{source: endless{}, sink: brokenSink{nil}, partitions: 1, batch: 1, now: time.Now, metrics: metrics}
+		f := &flush{source: endless{}, sink: brokenSink{nil}, streams: 1, batch: 1, now: time.Now, metrics: metrics}
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
 		start := time.Now()

@@ -136,7 +136,7 @@ func (w *world) flush(r *store.Redis) *flush {
 	metrics, err := newFlushMetrics(prometheus.NewRegistry())
 	w.must(err)
 	return &flush{
-		source: r, sink: w.postgres, partitions: r.Partitions(), batch: 100,
+		source: r, sink: w.postgres, streams: r.Streams(), batch: 100,
 		now: r.Clock, log: slog.New(slog.DiscardHandler), metrics: metrics,
 	}
 }

@@ -15,6 +15,7 @@
 //	                                in sessions with an idle timeout; as the user's zset
 //	sg:{p}:activity        zset     what seen holds and Postgres does not have yet
 //	sg:{p}:events          stream   audit events that Postgres does not have yet; group "flush"
+//	sg:{p}:failures        stream   logins that failed, likewise: bounded apart from the events
 //	sg:{p}:text:<digest>   string   a text too long for a session's hash, shared by its digest
 //	sg:{p}:op:<event id>   string   answer of a login, for a repeat of it; one minute
 //	sg:{p}:feed            stream   sessions that ended, for caches; the last 100,000 at most

@@ -16,5 +16,5 @@ type Entry struct {
 	StreamID  string            // "<ms>-<seq>"; to acknowledge with, never an identity
 	Event     session.Event     // valid only where Err is nil
 	Err       error             // wraps session.ErrMalformedEvent
-	Fields    map[string]string // as found in the stream
+	Fields    map[string]string // as found in the stream; nil where the event says it all
 }

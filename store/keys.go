@@ -60,6 +60,8 @@ func (k keyspace) text(partition int, digest string) string {
 
 func (k keyspace) events(partition int) string { return k.tags[partition] + "events" }
 
+func (k keyspace) failures(partition int) string { return k.tags[partition] + "failures" }
+
 func (k keyspace) feed(partition int) string { return k.tags[partition] + "feed" }
 
 func (k keyspace) activity(partition int) string { return k.tags[partition] + "activity" }

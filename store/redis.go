@@ -57,7 +57,8 @@ type Redis struct {
 	offset  atomic.Int64 // Redis's clock less ours, ns
 	bound   atomic.Int64 // memory beyond which refresh is refused, bytes; 0: none
 	texts   textCache
-	claims  []claim // by partition
+	claims  []claim // by stream
+	lost    atomic.Uint64 // events that were deleted before they were written
 	keep    string  // what the scripts are told that the feed keeps
 }
 
@@ -153,7 +154,7 @@ func newRedis(o RedisOptions) (*Redis, error) {
 		lookups: newLookups(dialLane(db.Options()), o.Timeout),
 		keys:    newKeyspace(o.Prefix, o.Partitions),
 		opt:     o,
-		claims:  make([]claim, o.Partitions),
+		claims:  make([]claim, 2*o.Partitions),
 		keep:    feedKeeps(o),
 	}, nil
 }
@@ -169,7 +170,7 @@ func (r *Redis) open(ctx context.Context) error {
 		if _, _, err := r.Epoch(ctx, p); err != nil {
 			return err
 		}
-		if err := r.createGroup(ctx, p); err != nil {
+		if err := r.createGroups(ctx, p); err != nil {
 			return err
 		}
 	}

@@ -115,16 +115,20 @@ func (f *fixture) use(s session.Session) {
 	}
 }
 
-// appended returns the events of partition 0 as they lie in the stream.
+// appended returns the events of partition 0 as they lie in its streams.
 func (f *fixture) appended() []session.Event {
 	f.Helper()
-	messages, err := f.raw.XRange(context.Background(), f.keys.events(0), "-", "+").Result()
-	if err != nil {
-		f.Fatal(err)
-	}
-	entries, err := f.decodeEntries(context.Background(), 0, messages)
-	if err != nil {
-		f.Fatal(err)
+	var entries []Entry
+	for stream := range 2 {
+		messages, err := f.raw.Do(context.Background(), "XRANGE", f.stream(stream), "-", "+").Slice()
+		if err != nil {
+			f.Fatal(err)
+		}
+		decoded, err := f.decodeEntries(context.Background(), stream, messages, nil)
+		if err != nil {
+			f.Fatal(err)
+		}
+		entries = append(entries, decoded...)
 	}
 	events := make([]session.Event, len(entries))
 	for i, e := range entries {

@@ -168,15 +168,15 @@ func (e *examination) redis(ctx context.Context, cfg config.Config) {
 const late = time.Minute
 
 func (e *examination) backlog(ctx context.Context, r interface {
-	Partitions() int
+	Streams() int
 	Clock() time.Time
-	Backlog(ctx context.Context, partition int) (int64, time.Time, error)
+	Backlog(ctx context.Context, stream int) (int64, time.Time, error)
 },
 ) {
 	var total int64
 	var first time.Time
-	for p := range r.Partitions() {
-		n, oldest, err := r.Backlog(ctx, p)
+	for s := range r.Streams() {
+		n, oldest, err := r.Backlog(ctx, s)
 		if err != nil {
 			e.bad("redis: events waiting", err, redisHint(err))
 			return
