@@ -13,6 +13,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/sessiongate/sessiongate/internal/browser"
 	"github.com/sessiongate/sessiongate/login"
 	"github.com/sessiongate/sessiongate/session"
 	"github.com/sessiongate/sessiongate/tokens"
@@ -108,11 +109,21 @@ func engineOn(t *testing.T, err error, change func(*API)) *gin.Engine {
 	f, now := failing{err}, func() time.Time { return noon }
 	origin := func(*http.Request) session.Origin { return session.Origin{IP: "203.0.113.7"} }
 	grant := &Grant{Tokens: f, Policy: session.Policy{TTL: time.Hour}, Now: now}
+	origins, errOrigins := browser.NewOrigins(nil, "")
+	if errOrigins != nil {
+		t.Fatal(errOrigins)
+	}
+	signIns := &Browser{Origins: origins, Tokens: good{}, Sessions: f, Origin: origin, Now: now}
 	api := &API{
+<<<<<<< ours
 		Login: Login{Service: f, Origin: origin, Grant: grant},
 		Backend: Backend{
 			Sessions: f, Assessor: good{}, Place: placeOfVN, Client: func(context.Context) string { return "shop" }, Grant: grant,
 		},
+=======
+		Login:      Login{Service: f, Origin: origin, Grant: grant, Browser: signIns},
+		Backend:    Backend{Sessions: f, Client: func(context.Context) string { return "shop" }, Grant: grant},
+>>>>>>> theirs
 		Status:     Status{Sessions: f, Activity: good{}, Grant: grant},
 		Refresh:    Refresh{Sessions: f, Origin: origin, Grant: grant},
 		Logout:     Logout{Sessions: f, Origin: origin, Now: now},
