@@ -44,7 +44,7 @@ func TestResume(t *testing.T) {
 		t.Parallel()
 		s := newSetup(t)
 		token := s.device("u-bob")
-		got, err := s.Resume(t.Context(), ResumeRequest{Token: token, Origin: origin})
+		got, err := s.Service.Resume(t.Context(), ResumeRequest{Token: token, Origin: origin})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -67,7 +67,7 @@ func TestResume(t *testing.T) {
 		t.Run(tt.name+" does not come back, and the log says so", func(t *testing.T) {
 			t.Parallel()
 			s := newSetup(t)
-			_, err := s.Resume(t.Context(), ResumeRequest{Token: s.device(tt.user), Origin: origin})
+			_, err := s.Service.Resume(t.Context(), ResumeRequest{Token: s.device(tt.user), Origin: origin})
 			if !errors.Is(err, session.ErrInvalidCredentials) || len(s.created) != 0 {
 				t.Errorf("error %v, %d sessions", err, len(s.created))
 			}
@@ -82,7 +82,7 @@ func TestResume(t *testing.T) {
 		s := newSetup(t)
 		token := s.device("u-bob")
 		token.Secret[0] ^= 1
-		if _, err := s.Resume(t.Context(), ResumeRequest{Token: token}); !errors.Is(err, session.ErrEnded) || len(s.steps) != 0 {
+		if _, err := s.Service.Resume(t.Context(), ResumeRequest{Token: token}); !errors.Is(err, session.ErrEnded) || len(s.steps) != 0 {
 			t.Errorf("error %v after %q", err, s.steps)
 		}
 	})
@@ -91,7 +91,7 @@ func TestResume(t *testing.T) {
 		t.Parallel()
 		s := newSetup(t)
 		s.findErr = errors.New("down")
-		if _, err := s.Resume(t.Context(), ResumeRequest{Token: s.device("u-bob")}); !errors.Is(err, session.ErrUnavailable) {
+		if _, err := s.Service.Resume(t.Context(), ResumeRequest{Token: s.device("u-bob")}); !errors.Is(err, session.ErrUnavailable) {
 			t.Errorf("error %v, want %v", err, session.ErrUnavailable)
 		}
 	})

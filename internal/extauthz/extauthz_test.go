@@ -44,7 +44,8 @@ type world struct {
 }
 
 // Seen counts what is noted as use.
-func (w *world) Seen(session.Token, time.Time) { w.accepted++ }
+func (w *world) Seen(session.Token, time.Time)  { w.accepted++ }
+func (w *world) Asked(session.Token, time.Time) {}
 
 // Asked is never called: Envoy asks for what somebody does.
 func (w *world) Asked(session.Token, time.Time) { panic("asked, not seen") }
