@@ -54,8 +54,8 @@ func TestPostgresWriteActivityTouchesNoIndex(t *testing.T) {
 	s := newLife("42", noon)
 	l.write(s.login())
 	err := inTx(t.Context(), l.DB(), func(tx *sql.Tx) error {
-		c := newColumns(2, 1)
-		c.add(string(s.id), timeText(noon.Add(time.Minute)))
+		c := newColumns(3, 1)
+		c.add(string(s.id), timeText(noon.Add(time.Minute)), timeText(noon.Add(time.Minute)))
 		if _, err := tx.ExecContext(t.Context(), updateLastActivity, c.args()...); err != nil {
 			return err
 		}
@@ -358,4 +358,50 @@ func TestPostgresDeletingAUserDeletesTheSessions(t *testing.T) {
 	l.write(newLife("42", noon).login())
 	l.exec(`DELETE FROM users`)
 	l.wantRows([]string{"0|1"}, `SELECT (SELECT count(*) FROM user_sessions), (SELECT count(*) FROM session_logs)`)
+}
+
+// TestPostgresIdleEndings: what is missing in Redis was idle where the row says so,
+// from the user's own activity and not from the last use.
+func TestPostgresIdleEndings(t *testing.T) {
+	t.Parallel()
+	l := newLedger(t)
+	tests := []struct {
+		name string
+		uses []session.Use // at minutes after the login
+		look time.Duration
+		want string
+		at   time.Duration
+	}{
+		{"nothing but the login", nil, 11 * time.Minute, "idle_timeout", 10 * time.Minute},
+		{"looked for in time", nil, 9 * time.Minute, "removed_in_redis", 9 * time.Minute},
+		{"a use that was no activity", []session.Use{{At: noon.Add(5 * time.Minute)}}, 11 * time.Minute, "idle_timeout", 10 * time.Minute},
+		{"activity", []session.Use{{At: noon.Add(5 * time.Minute), Active: true}}, 14 * time.Minute, "removed_in_redis", 14 * time.Minute},
+		{
+			"activity, and a later use that was none",
+			[]session.Use{{At: noon.Add(5 * time.Minute), Active: true}, {At: noon.Add(8 * time.Minute)}},
+			20 * time.Minute, "idle_timeout", 15 * time.Minute,
+		},
+		{"activity until the token's time was over", []session.Use{{At: noon.Add(25 * time.Minute), Active: true}}, time.Hour, "expired", 30 * time.Minute},
+	}
+	for _, tt := range tests {
+		s := newLife("42", noon)
+		entry := s.login()
+		entry.Event.Idle, entry.Event.ActiveAt = 10*time.Minute, noon
+		l.write(entry)
+		for i := range tt.uses {
+			tt.uses[i].SessionID = s.id
+		}
+		if written, err := l.WriteActivity(t.Context(), tt.uses); err != nil || len(written) != len(tt.uses) {
+			t.Fatalf("%s: %d written, error %v", tt.name, len(written), err)
+		}
+		if n, err := l.CloseMissing(t.Context(), []session.ID{s.id}, noon.Add(tt.look)); err != nil || n != 1 {
+			t.Fatalf("%s: closed %d, error %v", tt.name, n, err)
+		}
+		var reason string
+		var at time.Time
+		err := l.DB().QueryRowContext(t.Context(), "SELECT end_reason, ended_at FROM user_sessions WHERE id = $1", string(s.id)).Scan(&reason, &at)
+		if err != nil || reason != tt.want || !at.Equal(noon.Add(tt.at)) {
+			t.Errorf("%s: %s after %v, error %v; want %s after %v", tt.name, reason, at.Sub(noon), err, tt.want, tt.at)
+		}
+	}
 }

@@ -38,7 +38,7 @@ func TestKeysOf(t *testing.T) {
 	got := KeysOf("foo", 64)
 	want := UserKeys{
 		Partition: 22, User: "sg:{22}:user:foo", Seen: "sg:{22}:seen:foo", Grants: "sg:{22}:grant:", Sessions: "sg:{22}:session:",
-		Events: "sg:{22}:events", Activity: "sg:{22}:activity",
+		Events: "sg:{22}:events", Activity: "sg:{22}:activity", Feed: "sg:{22}:feed",
 	}
 	if got != want {
 		t.Errorf("keys are %+v, want %+v", got, want)
