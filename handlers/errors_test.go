@@ -115,15 +115,10 @@ func engineOn(t *testing.T, err error, change func(*API)) *gin.Engine {
 	}
 	signIns := &Browser{Origins: origins, Tokens: good{}, Sessions: f, Origin: origin, Now: now}
 	api := &API{
-<<<<<<< ours
-		Login: Login{Service: f, Origin: origin, Grant: grant},
+		Login: Login{Service: f, Origin: origin, Grant: grant, Browser: signIns},
 		Backend: Backend{
 			Sessions: f, Assessor: good{}, Place: placeOfVN, Client: func(context.Context) string { return "shop" }, Grant: grant,
 		},
-=======
-		Login:      Login{Service: f, Origin: origin, Grant: grant, Browser: signIns},
-		Backend:    Backend{Sessions: f, Client: func(context.Context) string { return "shop" }, Grant: grant},
->>>>>>> theirs
 		Status:     Status{Sessions: f, Activity: good{}, Grant: grant},
 		Refresh:    Refresh{Sessions: f, Origin: origin, Grant: grant},
 		Logout:     Logout{Sessions: f, Origin: origin, Now: now},
