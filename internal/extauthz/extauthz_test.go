@@ -47,9 +47,6 @@ type world struct {
 func (w *world) Seen(session.Token, time.Time)  { w.accepted++ }
 func (w *world) Asked(session.Token, time.Time) {}
 
-// Asked is never called: Envoy asks for what somebody does.
-func (w *world) Asked(session.Token, time.Time) { panic("asked, not seen") }
-
 func newWorld(t *testing.T, redisURL, preset string) *world {
 	t.Helper()
 	w := &world{t: t, reg: prometheus.NewRegistry(), served: make(chan error, 1)}
