@@ -77,8 +77,8 @@ func TestTrackerSendsEachSessionOnce(t *testing.T) {
 		t.Fatalf("Run = %d, %v", done, err)
 	}
 	want := map[session.ID]session.Use{
-		first.SessionID:  {SessionID: first.SessionID, UserID: "user-1", At: noon.Add(2 * time.Second), Generation: 5},
-		second.SessionID: {SessionID: second.SessionID, UserID: "user-2", At: noon},
+		first.SessionID:  {SessionID: first.SessionID, UserID: "user-1", At: noon.Add(2 * time.Second), Generation: 5, Active: true},
+		second.SessionID: {SessionID: second.SessionID, UserID: "user-2", At: noon, Active: true},
 	}
 	for id, got := range sink.all(t) {
 		if got != want[id] {

@@ -29,6 +29,7 @@ import (
 type lookups struct {
 	dial    func(ctx context.Context) (net.Conn, error) // signed in, database selected
 	timeout time.Duration                               // from the question to the answer
+	remains bool                                        // what is asked is kept in memory: until when it may be
 
 	mu          sync.Mutex
 	idle        []*lane
@@ -50,6 +51,7 @@ type lookup struct {
 	userID string
 	sid    session.ID
 	whole  bool // asks for all there is of the session, and for when it was last seen
+	ends   bool // asks for when the keys will be gone
 	asked  time.Time
 
 	standing standing
@@ -62,7 +64,7 @@ type lookup struct {
 
 // question is what a lookup asks.
 func (q *lookup) question(tag, userID string, sid session.ID, whole bool) {
-	q.tag, q.userID, q.sid, q.whole = tag, userID, sid, whole
+	q.tag, q.userID, q.sid, q.whole, q.ends = tag, userID, sid, whole, false
 	q.asked, q.standing, q.hash, q.seen, q.active, q.err = time.Now(), standing{}, nil, "", "", nil
 }
 
@@ -73,6 +75,7 @@ type standing struct {
 	generation int64
 	rotated    int64 // Unix ms; 0 for generation 0
 	expires    int64 // Unix ms
+	ends       int64 // Unix ms; when the first of the two keys will be gone, where that was asked
 }
 
 func newLookups(dial func(context.Context) (net.Conn, error), timeout time.Duration) *lookups {
@@ -91,6 +94,7 @@ var lookupPool = sync.Pool{New: func() any { return &lookup{done: make(chan stru
 func (l *lookups) ask(ctx context.Context, tag, userID string, sid session.ID) (standing, error) {
 	q := lookupPool.Get().(*lookup)
 	q.question(tag, userID, sid, false)
+	q.ends = l.remains
 	if err := l.answer(ctx, q); err != nil {
 		return standing{}, err
 	}

@@ -57,9 +57,9 @@ type Redis struct {
 	offset  atomic.Int64 // Redis's clock less ours, ns
 	bound   atomic.Int64 // memory beyond which refresh is refused, bytes; 0: none
 	texts   textCache
-	claims  []claim // by stream
+	claims  []claim       // by stream
 	lost    atomic.Uint64 // events that were deleted before they were written
-	keep    string  // what the scripts are told that the feed keeps
+	keep    string        // what the scripts are told that the feed keeps
 }
 
 // OpenRedis connects, and checks that this Redis can hold sessions: version 7.0
@@ -177,6 +177,7 @@ func (r *Redis) open(ctx context.Context) error {
 	if _, err := r.SyncClock(ctx); err != nil {
 		return err
 	}
+	r.lookups.remains = r.opt.Tracking
 	if r.opt.Tracking {
 		r.tracker = startTracker(dialLane(r.db.Options()), r.keys)
 	}

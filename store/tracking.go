@@ -120,7 +120,7 @@ func (t *tracked) get(sid session.ID, userID string, now time.Time) (at standing
 	s.mu.RLock()
 	p := s.m[sid]
 	s.mu.RUnlock()
-	if p != nil && p.filled.Load() && !p.owner.spoiled.Load() && p.owner.id == userID && p.at.expires > now.UnixMilli() {
+	if p != nil && p.filled.Load() && !p.owner.spoiled.Load() && p.owner.id == userID && min(p.at.expires, p.at.ends) > now.UnixMilli() {
 		t.counted.hits.Add(1)
 		return p.at, true, nil
 	}

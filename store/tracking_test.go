@@ -153,7 +153,7 @@ func TestTrackingInDoubt(t *testing.T) {
 func TestTrackingDropsRacingFills(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
-	at := standing{live: true, expires: now.Add(time.Hour).UnixMilli()}
+	at := standing{live: true, expires: now.Add(time.Hour).UnixMilli(), ends: now.Add(time.Hour).UnixMilli()}
 	sid, other := session.NewID(now), session.NewID(now)
 	for name, change := range map[string]func(*tracked){
 		"of the session": func(m *tracked) { m.sessionChanged(sid) },
@@ -187,7 +187,7 @@ func TestTrackingKeepsOnlyWhatLives(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	sid := session.NewID(now)
-	live := standing{live: true, expires: now.Add(time.Second).UnixMilli()}
+	live := standing{live: true, expires: now.Add(time.Second).UnixMilli(), ends: now.Add(time.Second).UnixMilli()}
 	for name, c := range map[string]struct {
 		at   standing
 		user string
@@ -214,7 +214,7 @@ func TestTrackingIsBounded(t *testing.T) {
 	m := newTracked()
 	now := time.Now()
 	m.trust(now.Add(time.Hour))
-	at := standing{live: true, expires: now.Add(time.Hour).UnixMilli()}
+	at := standing{live: true, expires: now.Add(time.Hour).UnixMilli(), ends: now.Add(time.Hour).UnixMilli()}
 	var wg sync.WaitGroup
 	for worker := range 4 {
 		wg.Go(func() {

@@ -1,7 +1,7 @@
 -- settle_notice: write down what became of an attempt.
 --
 -- $1 text         id
--- $2 bigint       which attempt it was
+-- $2 integer      which attempt it was
 -- $3 text         state
 -- $4 timestamptz  when the next attempt is due, where there is one
 -- $5 text         why it was not sent; '' if it was

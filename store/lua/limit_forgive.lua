@@ -40,5 +40,6 @@ for _, member in ipairs({ ARGV[1], ARGV[2] }) do
 end
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', text(at))
 redis.call('ZREMRANGEBYRANK', KEYS[1], 0, -1 - tonumber(ARGV[13]))
-outlive(KEYS[1])
+local last = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')
+if last[2] then redis.call('PEXPIREAT', KEYS[1], text(tonumber(last[2]))) end
 return 'ok'
