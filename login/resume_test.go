@@ -123,8 +123,10 @@ func TestChangePassword(t *testing.T) {
 	})
 
 	for _, tt := range []struct{ name, user, current string }{
-		{"a wrong password", "u-bob", "wrong"}, {"a user without one", "u-stub", password},
-		{"nobody", "u-nobody", password}, {"a disabled user", "u-gone", password},
+		{"a wrong password", "u-bob", "wrong"},
+		{"a user without one", "u-stub", password},
+		{"nobody", "u-nobody", password},
+		{"a disabled user", "u-gone", password},
 	} {
 		t.Run(tt.name+" changes nothing and is a failed attempt", func(t *testing.T) {
 			t.Parallel()
