@@ -46,16 +46,37 @@ clients/typescript/dist: $(wildcard clients/typescript/src/*.ts) clients/typescr
 	@scripts/deps.sh node
 	cd clients/typescript && $(NPM_CI) && npm run --silent build
 
+# A program in Dart, compiled once: that takes longer than to run it.
+DART_LIBRARIES := $(shell find clients/dart -name '*.dart')
+
+define compile-dart
+	@scripts/deps.sh node dart
+	@mkdir -p $(@D)
+	scripts/dart.sh --packages=clients/dart/test/package_config.json --snapshot=$@.new --snapshot-kind=kernel $<
+	@mv $@.new $@
+endef
+
+bin/dart/tests.dill: clients/dart/test/main.dart clients/dart/test/package_config.json scripts/dart.sh $(DART_LIBRARIES)
+	$(compile-dart)
+
+bin/dart/example.dill: examples/dart/main.dart $(wildcard examples/dart/*.dart) scripts/dart.sh $(DART_LIBRARIES)
+	$(compile-dart)
+
 .PHONY: test-clients
-test-clients: build clients/typescript/dist ## The client libraries: their contract, and the real gateway
-	@scripts/deps.sh node chromium
+test-clients: build clients/typescript/dist bin/dart/tests.dill ## The client libraries: their contract, and the real gateway
+	@scripts/deps.sh node chromium dart
 	cd clients/typescript && npm run --silent check
 	node scripts/test-clients.mjs
+	node scripts/test-dart.mjs
 	cd clients/typescript && npm run --silent test
 
 .PHONY: example-web
 example-web: clients/typescript/dist ## A web page with a session, against `make run`
 	@exec node examples/web/server.mjs
+
+.PHONY: example-dart
+example-dart: bin/dart/example.dill ## A Flutter-shaped application on the console, against `make run`
+	@exec scripts/dart.sh bin/dart/example.dill
 
 .PHONY: gateways
 gateways: deps-test ## Put the recipes of deploy/gateways through the matrix, and print it

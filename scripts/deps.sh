@@ -4,8 +4,9 @@
 # compiler, which the race detector needs. `deps.sh gateways` adds those that the
 # tests of deploy/gateways start: nginx, Caddy, HAProxy, Apache; `deps.sh node`
 # Node.js and npm, for the foreign libraries that the tests try (e2e/foreign);
-# `deps.sh chromium` a browser, for the client libraries (clients); `deps.sh bench`
-# wrk, which `make bench` loads the gateway with. It starts no service of the system
+# `deps.sh chromium` a browser, for the client libraries (clients); `deps.sh dart` what
+# scripts/dart.sh needs, beside Node.js; `deps.sh bench` wrk, which `make bench` loads
+# the gateway with. It starts no service of the system
 # and leaves none that would start at the next
 # boot. With everything there it does nothing, quickly.
 #
@@ -13,12 +14,13 @@
 # gateways, whose modules it does not have; e2e/gateways is for Linux.
 set -eu
 
-gateways=no node=no chromium=no bench=no
+gateways=no node=no chromium=no dart=no bench=no
 for more in "$@"; do
 	case $more in
 	gateways) [ "$(uname -s)" = Darwin ] || gateways=yes ;;
 	node) node=yes ;;
 	chromium) chromium=yes ;;
+	dart) dart=yes ;;
 	bench) bench=yes ;;
 	esac
 done
@@ -56,6 +58,10 @@ have_chromium() {
 		/Applications/Chromium.app /Applications/Google\ Chrome.app
 }
 
+# The Dart VM is a 32-bit program, and some kernels run none.
+have_libc32() { any /lib/ld-linux.so.2; }
+have_emulator() { /lib/ld-linux.so.2 --version >/dev/null 2>&1 || have qemu-i386 || have qemu-i386-static; }
+
 # The same places that e2e/gateways looks in: Debian's. A plain user's PATH has no
 # /usr/sbin.
 have_gateway() { have "$1" || any "/usr/sbin/$1"; }
@@ -71,6 +77,7 @@ missing() {
 	have_cc || echo compiler
 	[ "$node" = no ] || have_node || echo node
 	[ "$chromium" = no ] || have_chromium || echo chromium
+	[ "$dart" = no ] || { have_libc32 && have_emulator; } || echo dart
 	[ "$bench" = no ] || have wrk || echo wrk
 	[ "$gateways" = yes ] || return 0
 	have_nginx || echo nginx
@@ -140,7 +147,7 @@ install_service() {
 install_apt() {
 	if [ "$(id -u)" -ne 0 ] && ! have sudo; then
 		fail "run as root: apt-get install$(echo " $1" |
-			sed "s/ redis/ redis-server/; s/ compiler/ gcc libc6-dev/; s/ node/ nodejs npm/; s/ nginx/ $nginx/; s/ apache/ $apache/")"
+			sed "s/ redis/ redis-server/; s/ compiler/ gcc libc6-dev/; s/ node/ nodejs npm/; s/ dart/ libc6-i386 qemu-user/; s/ nginx/ $nginx/; s/ apache/ $apache/")"
 	fi
 	trap restore EXIT
 	trap 'exit 130' INT
@@ -161,6 +168,11 @@ install_apt() {
 			have npm || apt install npm
 			;;
 		chromium) apt install chromium ;;
+		dart)
+			[ "$(uname -m)" = x86_64 ] || fail "there is no Dart VM for this machine, only for Linux on x86"
+			apt install libc6-i386
+			have_emulator || apt install qemu-user
+			;;
 		# Each of $nginx and $apache is several words.
 		nginx) install_service $nginx ;;
 		caddy) install_service caddy ;;
@@ -183,6 +195,7 @@ install_brew() {
 		compiler) fail 'install the command line tools first: xcode-select --install' ;;
 		node) brew install node ;;
 		chromium) brew install --cask chromium ;;
+		dart) fail 'there is no Dart VM for this system, only for Linux on x86: run the tests there, or in a container' ;;
 		wrk) brew install wrk ;;
 		esac
 	done
@@ -201,7 +214,7 @@ elif [ "$(uname -s)" = Darwin ]; then
 	install_brew "$list"
 else
 	fail "install by hand: redis-server 7.0 or later, PostgreSQL 13 or later (initdb and postgres), gcc;" \
-		"for the tests Node.js 18 or later with npm, Chromium, nginx with njs, Caddy, HAProxy 2.6 or later, Apache with mod_auth_openidc and mod_oauth2"
+		"for the tests Node.js 20 or later with npm, Chromium, a 32-bit C library, nginx with njs, Caddy, HAProxy 2.6 or later, Apache with mod_auth_openidc and mod_oauth2"
 fi
 
 list=$(missing | tr '\n' ' ')

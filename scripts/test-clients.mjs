@@ -10,6 +10,7 @@ import { createInterface } from 'node:readline';
 const root = new URL('..', import.meta.url);
 const runners = [
   { client: 'typescript', in: 'clients/typescript', run: ['node', 'test/contract.mjs'], size: ['node', 'test/size.mjs'] },
+  { client: 'dart', in: 'clients/dart', run: ['../../scripts/dart.sh', '--enable-asserts', '../../bin/dart/tests.dill', 'contract', '../contract'] },
 ];
 
 const contract = new URL('clients/contract/', root);
