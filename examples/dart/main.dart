@@ -49,26 +49,27 @@ final class App {
     unawaited(client.start().then(show));
     await for (final line in typed) {
       if (line.trim() == 'q') return;
-      final before = page;
       try {
         await page.typed(line.trim(), client);
       } on SessionException catch (e) {
         print('  ${e.message} (${e.code})');
       }
-      if (identical(page, before)) stdout.write(page.prompt);
+      if (!show(client.state)) stdout.write(page.prompt);
     }
   }
 
-  void show(SessionState state) {
+  /// Shows the page that goes with the state, if it is not there already.
+  bool show(SessionState state) {
     final next = switch (state) {
       SessionUnknown() => const Splash(),
       SignedOut(:final reason) => Login(reason),
       SessionActive() => const Home(isOffline: false),
       SessionStale() => const Home(isOffline: true),
     };
-    if (next.title == page.title) return;
+    if (next.title == page.title) return false;
     page = next;
     stdout.write('\n== ${page.title}\n${page.prompt}');
+    return true;
   }
 }
 

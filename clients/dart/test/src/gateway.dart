@@ -74,7 +74,7 @@ Future<void> _wholeLife(Gateway gateway, Make client) async {
   final status = await c.status();
   final page = await c.sessions(limit: 50);
   final mine = page.sessions.singleWhere((s) => s.isCurrent);
-  expect((mine.id, mine.deviceInfo), (status.session.id, 'a test'), 'my session');
+  expect((mine.id, mine.deviceInfo), (status.session.id, 'a test (linux)'), 'my session');
   check(mine.isActive, 'my session is active');
   await until('the log to have the sign-in', () async {
     final logs = (await c.logs(action: 'login', limit: 50)).logs;
