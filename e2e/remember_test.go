@@ -33,7 +33,7 @@ func resumeCall(token string) call {
 
 func (g *gateway) resume(t testing.TB, token string) remembered {
 	t.Helper()
-	return decode[remembered](t, g.do(t, resumeCall(token)), http.StatusOK)
+	return decode[remembered](t, g.do(t, resumeCall(token)), http.StatusCreated)
 }
 
 // forgotten fails the test unless the refresh token begins no session.
@@ -124,9 +124,9 @@ func TestC36FiftyResumptions(t *testing.T) {
 		wg.Go(func() { answers[i] = []*gateway{a, b}[i%2].do(t, resumeCall(first.RefreshToken)) })
 	}
 	wg.Wait()
-	want := decode[remembered](t, answers[0], http.StatusOK)
+	want := decode[remembered](t, answers[0], http.StatusCreated)
 	for _, got := range answers {
-		if r := decode[remembered](t, got, http.StatusOK); r.Session.ID != want.Session.ID || r.RefreshToken != want.RefreshToken {
+		if r := decode[remembered](t, got, http.StatusCreated); r.Session.ID != want.Session.ID || r.RefreshToken != want.RefreshToken {
 			t.Errorf("session %s, want %s", r.Session.ID, want.Session.ID)
 		}
 	}

@@ -57,7 +57,7 @@ func (h *Resume) Handle(c *gin.Context) {
 	if at.Sub(s.RotatedAt) < time.Second { // else it began with an earlier request
 		at = s.RotatedAt
 	}
-	h.Grant.send(c, http.StatusOK, &s, at, as)
+	h.Grant.send(c, http.StatusCreated, &s, at, as)
 }
 
 // read returns the refresh token, and how the client holds it.

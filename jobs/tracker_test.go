@@ -196,24 +196,3 @@ func BenchmarkSeen(b *testing.B) {
 		}
 	})
 }
-
-// TestTrackerTellsActivityFromQuestions: a client's question is a use of the session;
-// once its user has done something as well, the second counts as active.
-func TestTrackerTellsActivityFromQuestions(t *testing.T) {
-	t.Parallel()
-	sink := &taker{calls: -1}
-	tracker := newTestTracker(t, sink)
-	asked, both := tokenOf(1), tokenOf(2)
-	tracker.Asked(asked, noon)
-	tracker.Asked(both, noon)
-	tracker.Seen(both, noon.Add(100*time.Millisecond))
-	tracker.Asked(both, noon.Add(200*time.Millisecond))
-	if done, err := tracker.Run(t.Context()); done != 2 || err != nil {
-		t.Fatalf("Run = %d, %v", done, err)
-	}
-	for id, got := range sink.all(t) {
-		if want := id == both.SessionID; got.Active != want {
-			t.Errorf("%s: active %v, want %v", id, got.Active, want)
-		}
-	}
-}
