@@ -100,26 +100,31 @@ func must[T any](t testing.TB, cmd interface{ Result() (T, error) }) T {
 func userKey(id string) string     { return "sg:{0}:user:" + id }
 func sessionKey(sid string) string { return "sg:{0}:session:" + sid }
 
-const eventsKey = "sg:{0}:events"
+const (
+	eventsKey   = "sg:{0}:events"
+	failuresKey = "sg:{0}:failures" // events of failed logins
+)
 
 // flushed waits until Postgres has every event that is in Redis now.
 func (s *stack) flushed(t testing.TB) {
 	t.Helper()
-	info, err := s.redis.XInfoStream(t.Context(), eventsKey).Result()
-	if err != nil {
-		t.Fatal(err)
+	for _, key := range []string{eventsKey, failuresKey} {
+		info, err := s.redis.XInfoStream(t.Context(), key).Result()
+		if err != nil {
+			t.Fatalf("%s: %v", key, err)
+		}
+		eventually(t, func() error { return s.passed(t.Context(), key, info.LastGeneratedID) })
 	}
-	eventually(t, func() error { return s.passed(t.Context(), info.LastGeneratedID) })
 }
 
 // passed returns nil once the flush has removed every entry up to the given one.
-func (s *stack) passed(ctx context.Context, id string) error {
-	first, err := s.redis.XRangeN(ctx, eventsKey, "-", "+", 1).Result()
+func (s *stack) passed(ctx context.Context, key, id string) error {
+	first, err := s.redis.XRangeN(ctx, key, "-", "+", 1).Result()
 	if err != nil {
 		return err
 	}
 	if len(first) > 0 && !streamBefore(id, first[0].ID) {
-		return fmt.Errorf("entry %s is still in the stream, want it empty up to %s", first[0].ID, id)
+		return fmt.Errorf("entry %s is still in %s, want it empty up to %s", first[0].ID, key, id)
 	}
 	return nil
 }

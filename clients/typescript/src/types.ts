@@ -26,6 +26,7 @@ export interface Session {
   device_id?: string;
   platform?: string;
   ip_address: string;
+  country?: string;
   user_agent: string;
   is_active: boolean;
   created_at: string;
