@@ -144,7 +144,7 @@ func quick(ctx context.Context, binaries, paths string, rounds int, d time.Durat
 	}
 	var tokens []string
 	targets := []target{{name: "bare gin", url: bare.url, pid: bare.pid}}
-	for _, binary := range strings.Split(binaries, ",") {
+	for binary := range strings.SplitSeq(binaries, ",") {
 		path, env, _ := strings.Cut(binary, "@")
 		var extra []string
 		if env != "" {
@@ -165,7 +165,7 @@ func quick(ctx context.Context, binaries, paths string, rounds int, d time.Durat
 				return err
 			}
 		}
-		for _, p := range strings.Split(paths, ",") {
+		for p := range strings.SplitSeq(paths, ",") {
 			t := target{name: binary + " " + p, url: g.url, pid: g.pid, redis: s.redis.Pid()}
 			if p == "introspect" {
 				t.requests, err = s.introspections("introspect", "/oauth2/introspect", tokens)
@@ -178,7 +178,7 @@ func quick(ctx context.Context, binaries, paths string, rounds int, d time.Durat
 			targets = append(targets, t)
 		}
 	}
-	for _, c := range strings.Split(conns, ",") {
+	for c := range strings.SplitSeq(conns, ",") {
 		n, err := strconv.Atoi(c)
 		if err != nil {
 			return err
