@@ -11,6 +11,7 @@ const root = new URL('..', import.meta.url);
 const runners = [
   { client: 'typescript', in: 'clients/typescript', run: ['node', 'test/contract.mjs'], size: ['node', 'test/size.mjs'] },
   { client: 'dart', in: 'clients/dart', run: ['../../scripts/dart.sh', '--enable-asserts', '../../bin/dart/tests.dill', 'contract', '../contract'] },
+  { client: 'go', in: 'clients/go', run: ['./contract.sh'] },
 ];
 
 const contract = new URL('clients/contract/', root);
