@@ -68,6 +68,7 @@ test-clients: build clients/typescript/dist bin/dart/tests.dill ## The client li
 	cd clients/typescript && npm run --silent check
 	node scripts/test-clients.mjs
 	node scripts/test-dart.mjs
+	for module in clients/go clients/go/gin; do (cd $$module && go test -race -count=1 ./...) || exit; done
 	cd clients/typescript && npm run --silent test
 
 .PHONY: example-web
@@ -77,6 +78,9 @@ example-web: clients/typescript/dist ## A web page with a session, against `make
 .PHONY: example-dart
 example-dart: bin/dart/example.dill ## A Flutter-shaped application on the console, against `make run`
 	@exec scripts/dart.sh bin/dart/example.dill
+.PHONY: example-go-api
+example-go-api: ## A Go API behind the middleware, against `make run`
+	@cd examples/go-api && exec go run .
 
 .PHONY: gateways
 gateways: deps-test ## Put the recipes of deploy/gateways through the matrix, and print it
@@ -93,7 +97,7 @@ bench: build ## Measure all figures beside a bare gin handler; writes bench/RESU
 lint: ## Everything that reads the code without running it
 	go vet ./...
 	$(TOOL) staticcheck ./...
-	@set -e; for module in bench e2e/foreign; do \
+	@set -e; for module in bench e2e/foreign clients/go clients/go/gin examples/go-api; do \
 		echo "$$module"; \
 		(cd $$module && go vet ./... && go tool -modfile=$(CURDIR)/tools/go.mod staticcheck ./... && go fix -diff ./... && go mod tidy -diff); \
 	done

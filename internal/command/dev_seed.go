@@ -106,7 +106,7 @@ func (s secrets) complete(cfg *config.Config) {
 	cfg.Clients = append(cfg.Clients, config.Client{
 		ID:            clientID,
 		SecretsSHA256: []string{hex.EncodeToString(digest[:])},
-		Allow:         []string{config.AllowIntrospect, config.AllowSessions},
+		Allow:         []string{config.AllowIntrospect, config.AllowSessions, config.AllowFeed},
 	})
 }
 
