@@ -334,10 +334,12 @@ func TestManyAskOnce(t *testing.T) {
 func TestNewIntrospectorRefuses(t *testing.T) {
 	t.Parallel()
 	for _, o := range []IntrospectorOptions{
-		{}, {BaseURL: "login.example.com", ClientID: "a", ClientSecret: "b"},
+		{},
+		{BaseURL: "login.example.com", ClientID: "a", ClientSecret: "b"},
 		{BaseURL: "https://u:hidden@h", ClientID: "a", ClientSecret: "b"},
 		{BaseURL: "https://h?q=1", ClientID: "a", ClientSecret: "b"},
-		{BaseURL: "https://h", ClientSecret: "b"}, {BaseURL: "https://h", ClientID: "a"},
+		{BaseURL: "https://h", ClientSecret: "b"},
+		{BaseURL: "https://h", ClientID: "a"},
 	} {
 		_, err := NewIntrospector(o)
 		if err == nil || strings.Contains(err.Error(), "hidden") {

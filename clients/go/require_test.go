@@ -38,7 +38,9 @@ func TestRequire(t *testing.T) {
 		"two tokens":            {good, []string{"Bearer t, Bearer u"}, nil, 400, `Bearer error="invalid_request"`, ""},
 		"a token that is over":  {judge{err: ErrInactive}, []string{"Bearer t"}, nil, 401, `Bearer error="invalid_token"`, ""},
 		"a missing scope": {
-			good, []string{"Bearer t"}, []string{"read", "write"},
+			good,
+			[]string{"Bearer t"},
+			[]string{"read", "write"},
 			403, `Bearer error="insufficient_scope", scope="read write"`, "",
 		},
 		"an outage that says until when": {judge{err: down}, []string{"Bearer t"}, nil, 503, "", "2"},
