@@ -78,6 +78,7 @@ example-web: clients/typescript/dist ## A web page with a session, against `make
 .PHONY: example-dart
 example-dart: bin/dart/example.dill ## A Flutter-shaped application on the console, against `make run`
 	@exec scripts/dart.sh bin/dart/example.dill
+
 .PHONY: example-go-api
 example-go-api: ## A Go API behind the middleware, against `make run`
 	@cd examples/go-api && exec go run .
