@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime/quotedprintable"
 	"net/http"
 	"os"
@@ -17,9 +18,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/google/uuid"
-	"github.com/redis/go-redis/v9"
 
 	"github.com/sessiongate/sessiongate/internal/sink"
 )
@@ -97,22 +95,18 @@ func (c *channels) subscribe(t testing.TB, g *gateway, token string) (ids []stri
 	return ids
 }
 
-// flagged has the user's session look like a sign-in from another country: it
-// appends the event that a sign-in with this assessment leaves.
-func (s *stack) flagged(t testing.TB, u user, g grant, country, userAgent string) {
+// abroad is a sign-in of the user's in another country, on a phone of that id.
+func abroad(u user, agent string) call {
+	c := loginCall(u.identifier, password).from(inBerlin, agent)
+	c.json.(object)["device_info"] = object{"name": "A phone", "platform": "android", "id": "d-2"}
+	return c
+}
+
+// suspect signs the user in at home until home is known, and then abroad.
+func suspect(t testing.TB, g *gateway, u user, agent string) (home, away grant) {
 	t.Helper()
-	id, err := uuid.NewV7()
-	if err != nil {
-		t.Fatal(err)
-	}
-	seconds, nanos := id.Time().UnixTime()
-	at := strconv.FormatInt(seconds*1000+nanos/1_000_000, 10)
-	must(t, s.redis.XAdd(t.Context(), &redis.XAddArgs{Stream: eventsKey, Values: []string{
-		"v", "1", "id", id.String(), "at", at, "action", "login", "ok", "1", "reason", "", "ends", "", "error", "",
-		"user", u.id, "sid", g.Session.ID, "ip", "8.8.4.77\t" + country + "\t15169", "ua", userAgent,
-		"device", "A phone\tandroid\td-2", "sip", "", "access", "sessiongate",
-		"exp", strconv.FormatInt(time.Now().Add(time.Hour).UnixMilli(), 10), "abs", "", "risk", "80 new_device new_country",
-	}}))
+	home = settle(t, g, u)
+	return home, decode[grant](t, g.do(t, abroad(u, agent)), http.StatusCreated)
 }
 
 // addressed gives the user an address.
@@ -161,16 +155,15 @@ func (c *channels) mailTo(t testing.TB, u user, n int) string {
 func TestAlerts(t *testing.T) {
 	t.Parallel()
 	s, c := newStack(t), newChannels(t, nil)
-	g := s.start(t, c.settings...)
+	g := startWithGeo(t, s, c.settings...)
 	u := s.addressed(t)
-	home := g.login(t, u)
+	home := settle(t, g, u)
 	subscriptions := c.subscribe(t, g, home.AccessToken)
-	away := g.login(t, u)
-	s.flagged(t, u, away, "VN", "Mozilla/5.0 (X11) <b>http://evil.example</b>")
+	away := decode[grant](t, g.do(t, abroad(u, "Mozilla/5.0 (X11) <b>http://evil.example</b>")), http.StatusCreated)
 
 	text := c.mailTo(t, u, 1)
 	t.Logf("mail\n%s", text)
-	for _, want := range []string{"VN (estimated), network 8.8.4.x", "A phone", "UTC"} {
+	for _, want := range []string{"DE (estimated), network 80.128.1.x", "A phone", "UTC"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the mail does not say %q", want)
 		}
@@ -258,14 +251,17 @@ func TestNoticeLinksOfOthers(t *testing.T) {
 func TestNoticeLinkIsAskedOnlySoOften(t *testing.T) {
 	t.Parallel()
 	s, c := newStack(t), newChannels(t, nil)
-	g := s.start(t, c.settings...)
+	g := startWithGeo(t, s, c.settings...)
 	u := s.addressed(t)
-	s.flagged(t, u, g.login(t, u), "VN", "x")
+	suspect(t, g, u, firefox)
 	path := linkInMail.FindStringSubmatch(c.mailTo(t, u, 1))[1]
 	refused := 0
 	for range 60 {
 		if a := g.do(t, call{method: "GET", path: path}); a.status != http.StatusOK {
-			a.want(t, http.StatusServiceUnavailable)
+			a.want(t, http.StatusTooManyRequests)
+			if n, err := strconv.Atoi(a.header.Get("Retry-After")); err != nil || n < 1 || n > 60 || !strings.Contains(a.body, "Not now") {
+				t.Fatalf("%s: Retry-After %q\n%s", a.call, a.header.Get("Retry-After"), a.body)
+			}
 			refused++
 		}
 	}
@@ -304,6 +300,33 @@ func TestF65AStolenTokenIsTold(t *testing.T) {
 	}
 }
 
+// TestF65AMovedSessionIsTold: a session that goes on in another country, with another
+// program and through another network, is one that somebody may have stolen. The
+// link ends it, and has the device that held it forgotten, also when its time is over.
+func TestF65AMovedSessionIsTold(t *testing.T) {
+	t.Parallel()
+	s, c := newStack(t), newChannels(t, nil)
+	g := startWithGeo(t, s, c.settings...)
+	u := s.addressed(t)
+	login := loginCall(u.identifier, password).from(inHanoi, ownApp)
+	login.json.(object)["remember"] = true
+	stolen := decode[remembered](t, g.do(t, login), http.StatusCreated)
+	other := g.remember(t, u)
+	s.flushed(t)
+	moved := decode[grant](t, g.do(t, refreshCall(stolen.AccessToken).from(inBerlin, firefox)), http.StatusOK)
+	text := c.mailTo(t, u, 1)
+	if !strings.Contains(text, "somebody may have taken it") || !strings.Contains(text, "DE (estimated)") {
+		t.Errorf("the mail is\n%s", text)
+	}
+	g.alive(t, moved.AccessToken) // a score ends nothing
+	s.runOut(t, stolen)
+	g.do(t, call{path: linkInMail.FindStringSubmatch(text)[1]}).want(t, http.StatusOK)
+	g.over(t, moved.AccessToken, "logged_out_or_revoked")
+	g.forgotten(t, stolen.RefreshToken)
+	g.alive(t, other.AccessToken)
+	g.resume(t, other.RefreshToken)
+}
+
 // hooked is all that the webhook got.
 func (c *channels) hooked() string {
 	var b strings.Builder
@@ -319,15 +342,18 @@ func (c *channels) hooked() string {
 func TestF66MessagesCarryNothingOfStrangers(t *testing.T) {
 	t.Parallel()
 	s, c := newStack(t), newChannels(t, nil)
-	g := s.start(t, c.settings...)
+	g := startWithGeo(t, s, c.settings...)
 	u := s.addressed(t)
+	settle(t, g, u)
 	const evil = "a\r\nBcc: all@example.com\r\n\r\n<script>x</script>\x1b[31m =cmd() https://evil.example www.evil.example"
-	s.flagged(t, u, g.login(t, u), "VN", evil)
+	foreign := openCall(u.id) // a header could not carry it
+	maps.Copy(foreign.json.(object), object{"ip_address": inBerlin, "user_agent": evil, "device_info": evil})
+	g.do(t, foreign).want(t, http.StatusCreated)
 	text := c.mailTo(t, u, 1)
 	if _, page, ok := strings.Cut(text, "text/html"); !ok || strings.Contains(page, "<script") {
 		t.Errorf("the page has an element of theirs in it:\n%s", text)
 	}
-	for _, bad := range []string{"\nBcc:", "\x1b", "evil.example", "8.8.4.77"} {
+	for _, bad := range []string{"\nBcc:", "\x1b", "evil.example", inBerlin} {
 		if strings.Contains(text, bad) {
 			t.Errorf("the mail has %q in it:\n%s", bad, text)
 		}

@@ -79,6 +79,12 @@ func phrasesOf(n *session.Notice) phrases {
 			"We did not let them in.",
 			"If it was not you, change your password: somebody else knows it.",
 		}
+	case n.Event.Action == session.ActionRefresh:
+		return phrases{
+			"A session of your %s account moved",
+			"One of your sessions goes on somewhere else, and in a way that is unlike you: somebody may have taken it.",
+			"Nothing so far: if it is you, there is nothing to do.", "",
+		}
 	case n.Kind == session.NoticeNewDevice:
 		return phrases{
 			"New sign-in to your %s account", "Your account was signed in to on a device that we had not seen before.",

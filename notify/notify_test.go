@@ -42,6 +42,8 @@ func TestRules(t *testing.T) {
 	nobody.UserID = ""
 	refresh := login(true, 80, "new_country")
 	refresh.Action = session.ActionRefresh
+	calm, stale := refresh, refresh
+	calm.Risk.Score, stale.Success = 49, false
 	tests := []struct {
 		name  string
 		event session.Event
@@ -53,7 +55,9 @@ func TestRules(t *testing.T) {
 		{"a new device in a new country", login(true, 80, "new_device", "new_country"), "suspicious_login [all] true false"},
 		{"a sign-in that was refused for it", login(false, 80, "new_device"), "suspicious_login [all] true false"},
 		{"nobody's sign-in", nobody, ""},
-		{"a refresh", refresh, ""},
+		{"a session that goes on unlike its user", refresh, "suspicious_login [all] true false"},
+		{"a refresh below the score", calm, ""},
+		{"a refresh that was refused: its ending is told of", stale, ""},
 		{"a token that was reused", ending(session.EndReused), "refresh_reused [all caep reuse] true false"},
 		{"a logout", ending(session.EndLogout), "logout [all caep] false false"},
 	}

@@ -9,7 +9,7 @@ import (
 
 // Rules say who is told of which event.
 type Rules struct {
-	RiskAt   int // score from which on a sign-in is told of
+	RiskAt   int // score from which on a sign-in, or a refresh, is told of
 	Email    []session.NoticeKind
 	Push     []session.NoticeKind
 	Webhooks []WebhookRule
@@ -44,7 +44,11 @@ func (r *Rules) kindOf(e *session.Event) session.NoticeKind {
 	switch {
 	case e.Ends != "":
 		return session.NoticeKind(e.Ends)
-	case e.Action != session.ActionLogin || e.UserID == "" || len(e.Risk.Signals) == 0 || e.Risk.Score < r.RiskAt:
+	case e.UserID == "" || len(e.Risk.Signals) == 0 || e.Risk.Score < r.RiskAt:
+		return ""
+	case e.Action == session.ActionRefresh && e.Success: // somebody may have taken the token
+		return session.NoticeSuspicious
+	case e.Action != session.ActionLogin: // a refused refresh ends its session, and that is told of
 		return ""
 	case e.Success && slices.Equal(e.Risk.Signals, []string{string(session.NoticeNewDevice)}):
 		return session.NoticeNewDevice

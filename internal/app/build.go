@@ -96,7 +96,7 @@ func (g *gateway) openPostgres(down *stack) (err error) {
 		StatementTimeout: g.cfg.Database.StatementTimeout,
 		FingerprintKey:   []byte(g.cfg.Audit.FingerprintKey),
 		Rules:            g.rules,
-		Notices:          noticeRules(g.cfg.Notify),
+		Notices:          noticeRules(g.cfg.Notify, g.rules),
 		NoticeRepeat:     g.cfg.Notify.RepeatAfter,
 	})
 	if err != nil {

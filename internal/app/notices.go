@@ -8,6 +8,7 @@ import (
 	"github.com/sessiongate/sessiongate/internal/config"
 	"github.com/sessiongate/sessiongate/middleware"
 	"github.com/sessiongate/sessiongate/notify"
+	"github.com/sessiongate/sessiongate/risk"
 	"github.com/sessiongate/sessiongate/session"
 	"github.com/sessiongate/sessiongate/store"
 )
@@ -21,11 +22,11 @@ type notices struct {
 }
 
 // noticeRules returns nil where nobody is told anything.
-func noticeRules(n config.Notify) store.NoticeRules {
+func noticeRules(n config.Notify, unusual risk.Rules) store.NoticeRules {
 	if !n.On() {
 		return nil
 	}
-	rules := &notify.Rules{RiskAt: n.RiskScore}
+	rules := &notify.Rules{RiskAt: unusual.NotifyFrom()}
 	if n.SMTPURL != "" {
 		rules.Email = kindsOf(n.Email)
 	}

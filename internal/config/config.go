@@ -218,7 +218,6 @@ type Notify struct {
 	Secret        Secret        `koanf:"secret"`     // of links and of what is sealed; "": nobody is told anything
 	AppName       string        `koanf:"app_name"`   // in messages
 	PublicURL     string        `koanf:"public_url"` // of links; "": http.public_url
-	RiskScore     int           `koanf:"risk_score"` // of a sign-in, from which on it is told of
 	Email         []string      `koanf:"email"`      // kinds
 	Push          []string      `koanf:"push"`       // kinds
 	RepeatAfter   time.Duration `koanf:"repeat_after"`
@@ -340,8 +339,7 @@ func Default() Config {
 		Geo:  Geo{Files: []string{}, Reload: 5 * time.Minute},
 		Risk: defaultRisk(),
 		Notify: Notify{
-			AppName:   "sessiongate",
-			RiskScore: 50,
+			AppName: "sessiongate",
 			Email: []string{
 				"new_device", "suspicious_login", "refresh_reused", "suspicious", "password_changed", "user_disabled",
 			},

@@ -43,7 +43,6 @@ func (v *validator) notify(c Config) {
 		v.check(c.NoticeURL() != "" || v.dev, "notify.public_url", n.PublicURL,
 			"https://host, which messages link to: http.public_url is not set either")
 	}
-	v.count("notify.risk_score", n.RiskScore, 1, 1000)
 	v.kinds("notify.email", n.Email)
 	v.kinds("notify.push", n.Push)
 	v.duration("notify.repeat_after", n.RepeatAfter, 0, 30*24*time.Hour)
