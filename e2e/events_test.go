@@ -147,6 +147,28 @@ func TestLiveSignOutAtExpiry(t *testing.T) {
 	}
 }
 
+// A session ends when its user does nothing, and that is later if a client says that
+// they did.
+func TestLiveSignOutWhenIdle(t *testing.T) {
+	t.Parallel()
+	g := newStack(t).start(t, "SESSIONGATE_SESSIONS_IDLE_TIMEOUT=2s")
+	mine := g.open(t, newID())
+	e := g.listen(t, call{token: mine.AccessToken}, mine.Session.ID)
+	eventually(t, func() error {
+		if since := time.Since(mine.Session.CreatedAt.Time); since < time.Second {
+			return fmt.Errorf("%v after it began", since)
+		}
+		return nil
+	})
+	c := refreshCall(mine.AccessToken)
+	c.json = object{"active": true}
+	g.do(t, c).want(t, http.StatusOK)
+	at := e.end(mine.Session.ID, "idle_timeout")
+	if after := at.Sub(mine.Session.CreatedAt.Time); after < 3*time.Second || after > 8*time.Second {
+		t.Errorf("it ended %v after it began, want 2s after its user did something at 1s", after)
+	}
+}
+
 // The gateway goes down without waiting for those who listen, and says nothing of
 // their sessions.
 func TestLiveSignOutAtShutdown(t *testing.T) {

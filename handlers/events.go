@@ -39,7 +39,8 @@ type SessionWatch interface {
 //
 // Redis is not asked again and again: endings come from the feed that this gateway
 // follows for all its readers. It is asked once at the start, once when the
-// session's time should be up, since a refresh may have moved it, and when the feed
+// session's time should be up, since a refresh or a user who did something may have
+// moved it, and when the feed
 // was interrupted.
 type Events struct {
 	Sessions  sessionGetter
@@ -131,25 +132,36 @@ const (
 	minLook = time.Second // between two questions of one stream, while Redis can't say
 )
 
-// until is how long it takes until the session has ended unless it is refreshed.
+// due is when the session has ended unless it is refreshed, or its user does
+// something, and why.
+func due(s *session.Session) (at time.Time, why session.EndReason) {
+	if idle := s.IdleExpiresAt(); !idle.IsZero() && idle.Before(s.ExpiresAt) {
+		return idle, session.EndIdle
+	}
+	return s.ExpiresAt, session.EndExpired
+}
+
+// until is how long that is.
 func (h *Events) until(s *session.Session) time.Duration {
-	return max(s.ExpiresAt.Sub(h.Now()), minLook)
+	at, _ := due(s)
+	return max(at.Sub(h.Now()), minLook)
 }
 
 // look asks Redis whether the session has ended, and tells the client if so. If it
 // has not, next is when to look again.
 func (h *Events) look(ctx context.Context, stream *eventStream, s *session.Session) (next time.Duration, over bool) {
 	latest, err := h.Sessions.Get(ctx, s.UserID, s.ID)
+	at, why := due(s)
 	switch now := h.Now(); {
 	case err == nil:
-		s.ExpiresAt = latest.ExpiresAt
+		s.ExpiresAt, s.ActiveAt = latest.ExpiresAt, latest.ActiveAt
 		return h.until(s), false
 	case !errors.Is(err, session.ErrEnded):
 		return minLook, false
-	case now.Before(s.ExpiresAt): // unseen; why is in the log
+	case now.Before(at): // unseen; why is in the log
 		stream.ended(s.ID, "", now)
 	default:
-		stream.ended(s.ID, session.EndExpired, s.ExpiresAt)
+		stream.ended(s.ID, why, at)
 	}
 	return 0, true
 }

@@ -38,6 +38,7 @@ type Notices struct {
 	Links    noticeLinks // nil where nobody is told anything: then there is nothing here
 	Events   noticeEvents
 	Sessions sessionRevoker
+	Devices  deviceKeeper
 	Origin   originOf
 	Now      func() time.Time // Redis's clock
 	App      string           // what the application is called
@@ -84,15 +85,26 @@ func (h *Notices) Act(c *gin.Context) {
 	p.send(c, http.StatusOK)
 }
 
+// end ends the session, and has its device forgotten: with what that remembers it
+// could have begun another one since.
 func (h *Notices) end(c *gin.Context, e *session.Event) error {
 	ctx := c.Request.Context()
-	op := newEvent(h.Now(), h.Origin(c.Request))
-	op.Action = session.ActionLogout
-	if _, err := h.Sessions.Revoke(ctx, e.UserID, e.SessionID, session.EndReported, op); err != nil {
+	if _, err := h.Sessions.Revoke(ctx, e.UserID, e.SessionID, session.EndReported, h.event(c)); err != nil {
 		return err
+	}
+	if e.GrantID != "" {
+		if _, err := h.Devices.EndGrant(ctx, e.UserID, e.GrantID, session.EndReported, h.event(c)); err != nil {
+			return err
+		}
 	}
 	_, err := h.Events.ReportEvent(ctx, e.ID, h.Now())
 	return err
+}
+
+func (h *Notices) event(c *gin.Context) session.Event {
+	op := newEvent(h.Now(), h.Origin(c.Request))
+	op.Action = session.ActionLogout
+	return op
 }
 
 // find returns the event of the link. What is not signed by us costs no store a
@@ -106,8 +118,8 @@ func (h *Notices) find(c *gin.Context) (e session.Event, reported bool, err erro
 	if !ok {
 		return e, false, session.ErrNotFound
 	}
-	if !h.visits.allow(id, now) {
-		return e, false, session.ErrOverloaded
+	if wait := h.visits.wait(id, now); wait > 0 {
+		return e, false, &session.RateLimitedError{By: session.LimitNotice, RetryAfter: wait}
 	}
 	e, reported, err = h.Events.NoticeEvent(c.Request.Context(), id)
 	if err == nil && e.SessionID == "" {
@@ -118,17 +130,19 @@ func (h *Notices) find(c *gin.Context) (e session.Event, reported bool, err erro
 
 // fail answers people as people. An API's clients never come here.
 func (h *Notices) fail(c *gin.Context, err error) {
-	status := problem.Describe(err, "").Status
+	a := problem.Describe(err, "")
+	if after := a.Header.Get("Retry-After"); after != "" {
+		c.Header("Retry-After", after)
+	}
 	p := noticePage{App: h.App, Title: "Not now", Text: "Something did not answer. Nothing has been done; please try again in a minute."}
-	switch {
-	case status == http.StatusNotFound:
+	switch a.Status {
+	case http.StatusNotFound:
 		p.Title, p.Text = "This link is no longer good", "It is older than a few days, or not complete. Sign in and look at your sessions."
-	case status == http.StatusServiceUnavailable:
-		c.Header("Retry-After", "5")
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 	default:
 		_ = c.Error(err) // for the log
 	}
-	p.send(c, status)
+	p.send(c, a.Status)
 }
 
 //go:embed notice.html
@@ -182,7 +196,8 @@ const (
 	visitsLinks  = 10_000
 )
 
-func (v *visits) allow(id session.EventID, now time.Time) bool {
+// wait counts a visit and returns 0, or how long until there may be one.
+func (v *visits) wait(id session.EventID, now time.Time) time.Duration {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.seen == nil || now.Sub(v.since) >= visitsPeriod || now.Before(v.since) {
@@ -190,8 +205,8 @@ func (v *visits) allow(id session.EventID, now time.Time) bool {
 	}
 	n, known := v.seen[id]
 	if n >= visitsEach || !known && len(v.seen) >= visitsLinks {
-		return false
+		return v.since.Add(visitsPeriod).Sub(now)
 	}
 	v.seen[id] = n + 1
-	return true
+	return 0
 }

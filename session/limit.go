@@ -43,6 +43,7 @@ const (
 	LimitAccount Limit = "account"
 	LimitPrefix  Limit = "prefix"
 	LimitGlobal  Limit = "global"
+	LimitNotice  Limit = "notice" // visits of one link in a message, at one gateway
 	LimitNone    Limit = "none" // counts under account, prefix and global
 )
 

@@ -139,7 +139,7 @@ func (g *gateway) pushHandler() handlers.Push {
 
 func (g *gateway) noticesHandler(from *middleware.Addresses) *handlers.Notices {
 	h := &handlers.Notices{
-		Events: g.postgres, Sessions: g.redis, Origin: from.Origin, Now: g.redis.Clock, App: g.cfg.Notify.AppName,
+		Events: g.postgres, Sessions: g.redis, Devices: g.redis, Origin: from.Origin, Now: g.redis.Clock, App: g.cfg.Notify.AppName,
 	}
 	if g.notices.links != nil {
 		h.Links = g.notices.links
