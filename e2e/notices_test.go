@@ -259,7 +259,7 @@ func TestNoticeLinkIsAskedOnlySoOften(t *testing.T) {
 	for range 60 {
 		if a := g.do(t, call{method: "GET", path: path}); a.status != http.StatusOK {
 			a.want(t, http.StatusTooManyRequests)
-			if n, err := strconv.Atoi(a.header.Get("Retry-After")); err != nil || n < 1 || n > 60 || !strings.Contains(a.body, "Not now") {
+			if n, err := strconv.Atoi(a.header.Get("Retry-After")); err != nil || n < 1 || n > 60 || !strings.Contains(a.body, "Too often") {
 				t.Fatalf("%s: Retry-After %q\n%s", a.call, a.header.Get("Retry-After"), a.body)
 			}
 			refused++

@@ -18,6 +18,7 @@ type Browser struct {
 	Sessions sessionRevoker
 	Origin   originOf
 	Now      func() time.Time // Redis's clock
+	Cookies  browser.Cookies
 }
 
 // signedInAgain is what the log says of a session that gave way to another of the
@@ -53,4 +54,11 @@ func (b *Browser) replace(c *gin.Context, old session.Token) error {
 	op.Action, op.Reason = session.ActionLogout, signedInAgain
 	_, err := b.Sessions.Revoke(c.Request.Context(), old.UserID, old.SessionID, session.EndLogout, op)
 	return err
+}
+
+// forget has the browser forget how to come back, if it knows.
+func (b *Browser) forget(c *gin.Context) {
+	if raw, err := browser.Read(c.Request.Header, browser.RememberCookie); err != nil || raw != "" {
+		b.Cookies.ClearRemember(c.Writer.Header())
+	}
 }

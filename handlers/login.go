@@ -28,7 +28,8 @@ type Login struct {
 
 // Handle opens a session for who knows the password. Every way to fail at that
 // looks the same. With "cookie" the browser gets the token in a cookie, and the
-// session that it had in there until now ends.
+// session that it had in there until now ends; a device that it remembered is
+// remembered no longer, unless "remember" makes it another.
 func (h *Login) Handle(c *gin.Context) {
 	r := login.Request{Origin: h.Origin(c.Request)}
 	as := inBody
@@ -59,6 +60,9 @@ func (h *Login) Handle(c *gin.Context) {
 	if err != nil {
 		problem.Write(c, err)
 		return
+	}
+	if as == inCookie && !r.Remember {
+		h.Browser.forget(c) // or the next to resume would be whoever was here before
 	}
 	h.Grant.send(c, http.StatusCreated, &s, s.RotatedAt, as)
 }

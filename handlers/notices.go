@@ -138,7 +138,9 @@ func (h *Notices) fail(c *gin.Context, err error) {
 	switch a.Status {
 	case http.StatusNotFound:
 		p.Title, p.Text = "This link is no longer good", "It is older than a few days, or not complete. Sign in and look at your sessions."
-	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+	case http.StatusTooManyRequests:
+		p.Title, p.Text = "Too often", "This link has been opened too often. Nothing has been done; please try again in a minute."
+	case http.StatusServiceUnavailable:
 	default:
 		_ = c.Error(err) // for the log
 	}

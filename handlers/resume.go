@@ -32,10 +32,14 @@ type Resume struct {
 // Handle opens a session for who presents the device's refresh token, and hands out
 // the token's successor. The same token may be sent again, in parallel or after a lost
 // answer: it gets the same successor, and the same session. A browser has the token in
-// its cookie, and says "cookie" instead.
+// its cookie, and says "cookie" instead; a session that it still had ends.
 func (h *Resume) Handle(c *gin.Context) {
 	r := login.ResumeRequest{Origin: h.Origin(c.Request)}
 	text, as, err := h.read(c, &r)
+	var old session.Token
+	if err == nil && as == inCookie {
+		old, err = h.Browser.current(c.Request)
+	}
 	if err != nil {
 		problem.Write(c, err)
 		return
@@ -52,6 +56,12 @@ func (h *Resume) Handle(c *gin.Context) {
 		}
 		problem.Write(c, err)
 		return
+	}
+	if old.SessionID != s.ID { // else the answer was lost, but for the cookies
+		if err := h.Browser.replace(c, old); err != nil {
+			problem.Write(c, err)
+			return
+		}
 	}
 	at := h.Grant.Now()
 	if at.Sub(s.RotatedAt) < time.Second { // else it began with an earlier request

@@ -75,7 +75,7 @@ func (g *gateway) api(from *middleware.Addresses) *handlers.API {
 	now, origin := g.redis.Clock, g.originOf(from)
 	cookies := g.cookies()
 	grant := &handlers.Grant{Tokens: g.issuer, Policy: policyOf(g.cfg.Sessions), Now: now, Cookies: cookies}
-	signIns := &handlers.Browser{Origins: g.origins, Tokens: g.verifier, Sessions: g.redis, Origin: origin, Now: now}
+	signIns := &handlers.Browser{Origins: g.origins, Tokens: g.verifier, Sessions: g.redis, Origin: origin, Now: now, Cookies: g.cookies()}
 	past := ledger{g.postgres}
 	return &handlers.API{
 		Login:    handlers.Login{Service: g.logins, Origin: origin, Grant: grant, Browser: signIns},
