@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// line is a line of the security checklist (docs/CHECKLIST.md): its number, and
+// line is a line of the security checklist (SECURITY.md): its number, and
 // what it says.
 type line struct {
 	name string

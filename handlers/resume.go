@@ -52,7 +52,7 @@ func (h *Resume) Handle(c *gin.Context) {
 	if err != nil {
 		err = notRemembered(err)
 		if as == inCookie && errors.Is(err, session.ErrNotRemembered) {
-			h.Grant.Cookies.ClearRemember(c.Writer.Header())
+			h.Browser.forget(c)
 		}
 		problem.Write(c, err)
 		return
