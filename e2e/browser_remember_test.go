@@ -49,14 +49,14 @@ func testC34RememberedBrowsers(t *testing.T, g *gateway) {
 		t.Errorf("the cookie is %v", c)
 	}
 	t.Run("it comes back by its cookie alone, and gets the next", func(t *testing.T) {
-		a := g.do(t, resumeHere(remember.Value)).want(t, http.StatusOK)
+		a := g.do(t, resumeHere(remember.Value)).want(t, http.StatusCreated)
 		next := a.cookies(t)[rememberCookie]
 		if next == nil || next.Value == remember.Value || strings.Contains(a.body, "sgr_") || strings.Contains(a.body, "eyJ") {
 			t.Fatalf("%s sets %q", a, a.header["Set-Cookie"])
 		}
 		g.alive(t, a.token(t))
 		g.over(t, first.Value, "logged_out_or_revoked")
-		again := g.do(t, resumeHere(remember.Value).with("Cookie", sessionCookie+"="+a.token(t))).want(t, http.StatusOK)
+		again := g.do(t, resumeHere(remember.Value).with("Cookie", sessionCookie+"="+a.token(t))).want(t, http.StatusCreated)
 		if again.cookies(t)[rememberCookie].Value != next.Value {
 			t.Error("after a lost answer it gets another token")
 		}
@@ -65,7 +65,7 @@ func testC34RememberedBrowsers(t *testing.T, g *gateway) {
 	t.Run("a session that it still has gives way", func(t *testing.T) {
 		_, mine := g.rememberedBrowser(t, u)
 		other, _ := g.signIn(t, g.stack.user(t))
-		a := g.do(t, resumeHere(mine.Value).cookie(other)).want(t, http.StatusOK)
+		a := g.do(t, resumeHere(mine.Value).cookie(other)).want(t, http.StatusCreated)
 		g.alive(t, a.token(t))
 		g.over(t, other, "logged_out_or_revoked")
 	})
@@ -82,7 +82,7 @@ func testC34RememberedBrowsers(t *testing.T, g *gateway) {
 			}
 		}
 		g.alive(t, session.Value)
-		g.do(t, resumeHere(mine.Value).with("Sec-Fetch-Site", "same-origin")).want(t, http.StatusOK)
+		g.do(t, resumeHere(mine.Value).with("Sec-Fetch-Site", "same-origin")).want(t, http.StatusCreated)
 	})
 	t.Run("a token is in the body or in the cookie", func(t *testing.T) {
 		_, mine := g.rememberedBrowser(t, u)
@@ -94,7 +94,7 @@ func testC34RememberedBrowsers(t *testing.T, g *gateway) {
 		g.do(t, unasked).problem(t, http.StatusBadRequest, "invalid_request", "")
 		twice := resumeHere(mine.Value + "; " + rememberCookie + "=" + mine.Value)
 		g.do(t, twice).problem(t, http.StatusBadRequest, "invalid_request", "")
-		g.do(t, resumeHere(mine.Value)).want(t, http.StatusOK)
+		g.do(t, resumeHere(mine.Value)).want(t, http.StatusCreated)
 	})
 	t.Run("what is no good is cleared", func(t *testing.T) {
 		for _, bad := range []string{"x", remember.Value[:40], first.Value} {
