@@ -39,8 +39,10 @@ func everything(ctx context.Context, binary, results string, rounds, sessions in
 		return err
 	}
 	s.note(bytesEach <= 400, fmt.Sprintf("7. memory at %d sessions, five a user", sessions), "≤ 400 bytes a session", "%.0f bytes", bytesEach)
-	s.figures = append(s.figures, figure{name: "5. beside Hydra, Kratos, better-auth, oidc-provider, oauth2-proxy",
-		target: "≥ 12 ×, 12 ×, 12 ×, 6 ×, 2.5 ×", got: notMeasured})
+	s.figures = append(s.figures, figure{
+		name:   "5. beside Hydra, Kratos, better-auth, oidc-provider, oauth2-proxy",
+		target: "≥ 12 ×, 12 ×, 12 ×, 6 ×, 2.5 ×", got: notMeasured,
+	})
 	slices.SortStableFunc(s.figures, func(a, b figure) int { return cmp.Compare(a.name, b.name) })
 
 	var out bytes.Buffer

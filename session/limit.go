@@ -44,7 +44,7 @@ const (
 	LimitPrefix  Limit = "prefix"
 	LimitGlobal  Limit = "global"
 	LimitNotice  Limit = "notice" // visits of one link in a message, at one gateway
-	LimitNone    Limit = "none" // counts under account, prefix and global
+	LimitNone    Limit = "none"   // counts under account, prefix and global
 )
 
 // A RateLimitedError says that an attempt was not made, because there were too many.

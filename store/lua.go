@@ -36,11 +36,12 @@ func script(name string, shared ...string) *redis.Script {
 	if !ok || !strings.HasPrefix(shebang, "#!lua") {
 		panic("store: lua/" + name + ".lua does not begin with #!lua")
 	}
-	before := luaFile("prelude")
+	var before strings.Builder
+	before.WriteString(luaFile("prelude"))
 	for _, s := range shared {
-		before += luaFile(s)
+		before.WriteString(luaFile(s))
 	}
-	return redis.NewScript(shebang + "\n" + before + body)
+	return redis.NewScript(shebang + "\n" + before.String() + body)
 }
 
 func luaFile(name string) string {

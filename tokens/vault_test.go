@@ -193,8 +193,15 @@ func TestVaultSealerFails(t *testing.T) {
 func TestNewVaultSealer(t *testing.T) {
 	t.Parallel()
 	for _, tt := range [][3]string{
-		{"", "k", "t"}, {"vault:8200", "k", "t"}, {"ftp://h/v1", "k", "t"}, {"https://u:p@h/v1", "k", "t"}, {"https://h/v1?x", "k", "t"},
-		{"https://h/v1/transit", "", "t"}, {"https://h/v1/transit", "a/b", "t"}, {"https://h/v1/transit", "..", "t"}, {"https://h/v1/transit", "k", ""},
+		{"", "k", "t"},
+		{"vault:8200", "k", "t"},
+		{"ftp://h/v1", "k", "t"},
+		{"https://u:p@h/v1", "k", "t"},
+		{"https://h/v1?x", "k", "t"},
+		{"https://h/v1/transit", "", "t"},
+		{"https://h/v1/transit", "a/b", "t"},
+		{"https://h/v1/transit", "..", "t"},
+		{"https://h/v1/transit", "k", ""},
 	} {
 		if _, err := NewVaultSealer(tt[0], tt[1], tt[2]); err == nil {
 			t.Errorf("%q is taken", tt)

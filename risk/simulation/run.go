@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"maps"
 	"math/rand/v2"
 	"time"
 
@@ -180,9 +181,7 @@ func (w *world) strike(r *Result, day int, o Options) {
 func (p *past) copy() *past {
 	c := *p
 	c.networks = map[string]risk.Place{}
-	for k, v := range p.networks {
-		c.networks[k] = v
-	}
+	maps.Copy(c.networks, p.networks)
 	c.failures = append([]time.Time(nil), p.failures...)
 	return &c
 }
