@@ -16,7 +16,7 @@ import (
 // wantGrant checks an answer that hands out a session.
 func (g *gateway) wantGrant(a answer, userID, clientID string) {
 	g.t.Helper()
-	wantKeys := []string{"access_token", "expires_in", "refresh_after", "server_time", "session", "token_type"}
+	wantKeys := []string{"absolute_expires_in", "access_token", "expires_in", "refresh_after", "server_time", "session", "token_type"}
 	if got := slices.Sorted(maps.Keys(a.body)); !slices.Equal(got, wantKeys) {
 		g.t.Errorf("members %v, want %v", got, wantKeys)
 	}

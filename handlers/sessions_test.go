@@ -19,7 +19,7 @@ func TestStatus(t *testing.T) {
 	status := func(token string) answer { return g.do(http.MethodGet, "/sessions/status", token, "") }
 	token, sid := g.open("u1")
 	a := g.want(status(token), http.StatusOK)
-	want := []string{"active", "expires_in", "refresh_after", "server_time", "session"}
+	want := []string{"absolute_expires_in", "active", "expires_in", "refresh_after", "server_time", "session"}
 	if got := slices.Sorted(maps.Keys(a.body)); !slices.Equal(got, want) {
 		t.Errorf("members %v, want %v", got, want)
 	}
