@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"crypto/rand"
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -22,6 +23,15 @@ func TestDoctorAndTheSealingKey(t *testing.T) {
 		t.Errorf("doctor made %q", keys)
 	}
 	g := s.start(t, "SESSIONGATE_TOKENS_KEYS=managed", "SESSIONGATE_TOKENS_ALGORITHM=ES256", "SESSIONGATE_TOKENS_SEALING_KEY="+sealingKey)
+	// It may start before there is a managed key, since it has another one to sign with.
+	eventually(t, func() error {
+		var n int
+		err := s.db.QueryRowContext(t.Context(), "SELECT count(*) FROM signing_keys").Scan(&n)
+		if err == nil && n != 1 {
+			err = fmt.Errorf("%d managed keys, want 1", n)
+		}
+		return err
+	})
 	token := g.open(t, newID()).AccessToken
 	says := func(settings []string, good bool, texts ...string) {
 		t.Helper()
