@@ -13,7 +13,7 @@ func TestDoctorAndTheSealingKey(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
 	managed := func(more ...string) []string {
-		return s.settings(append([]string{"SESSIONGATE_TOKENS_KEYS=managed", "SESSIONGATE_TOKENS_ALGORITHM=ES256"}, more...)...)
+		return s.settings(append([]string{"SESSIONGATE_TOKENS_KEYS=managed", "SESSIONGATE_TOKENS_SECRET=", "SESSIONGATE_TOKENS_ALGORITHM=ES256"}, more...)...)
 	}
 	current := managed("SESSIONGATE_TOKENS_SEALING_KEY=" + sealingKey)
 	if code, p := run(t, current, "doctor"); code == 0 || !strings.Contains(p.stdout(), "not up to date") {
@@ -22,7 +22,7 @@ func TestDoctorAndTheSealingKey(t *testing.T) {
 	if keys := must(t, s.redis.Keys(t.Context(), "*")); len(keys) > 0 {
 		t.Errorf("doctor made %q", keys)
 	}
-	g := s.start(t, "SESSIONGATE_TOKENS_KEYS=managed", "SESSIONGATE_TOKENS_ALGORITHM=ES256", "SESSIONGATE_TOKENS_SEALING_KEY="+sealingKey)
+	g := s.start(t, "SESSIONGATE_TOKENS_KEYS=managed", "SESSIONGATE_TOKENS_SECRET=", "SESSIONGATE_TOKENS_ALGORITHM=ES256", "SESSIONGATE_TOKENS_SEALING_KEY="+sealingKey)
 	// It may start before there is a managed key, since it has another one to sign with.
 	eventually(t, func() error {
 		var n int
@@ -54,5 +54,5 @@ func TestDoctorAndTheSealingKey(t *testing.T) {
 	says(replaced, true, "1, all can be opened")
 	says(current, false, "the sealing key does not fit")
 	g.alive(t, token) // what is open stays open
-	s.start(t, "SESSIONGATE_TOKENS_KEYS=managed", "SESSIONGATE_TOKENS_ALGORITHM=ES256", "SESSIONGATE_TOKENS_SEALING_KEY="+newKey).alive(t, token)
+	s.start(t, "SESSIONGATE_TOKENS_KEYS=managed", "SESSIONGATE_TOKENS_SECRET=", "SESSIONGATE_TOKENS_ALGORITHM=ES256", "SESSIONGATE_TOKENS_SEALING_KEY="+newKey).alive(t, token)
 }
