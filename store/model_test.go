@@ -68,7 +68,7 @@ func (m *machine) user(rt *rapid.T) string {
 // pick returns one of the sessions there ever were, the live ones more often.
 func (m *machine) pick(rt *rapid.T) *modelSession {
 	if len(m.all) == 0 {
-		rt.Skip("no session yet")
+		m.Login(rt)
 	}
 	var live []*modelSession
 	for _, s := range m.all {
@@ -150,7 +150,7 @@ func (m *machine) GracePasses(rt *rapid.T) {
 	s := m.pick(rt)
 	current := len(s.tokens) - 1
 	if !s.live || current == 0 {
-		rt.Skip("no rotation")
+		return // there is no grace that could pass
 	}
 	key := m.f.keys.session(s.user, s.tokens[0].SessionID)
 	at := s.tokens[current].IssuedAt.Add(-time.Minute)
@@ -196,7 +196,7 @@ func (m *machine) DeleteUserKey(rt *rapid.T) {
 func (m *machine) DeleteSessionKey(rt *rapid.T) {
 	s := m.pick(rt)
 	if !s.live {
-		rt.Skip("already ended")
+		return // its key is gone already
 	}
 	m.f.raw.Del(m.f.Context(), m.f.keys.session(s.user, s.tokens[0].SessionID))
 	m.f.raw.ZRem(m.f.Context(), m.f.keys.user(s.user), string(s.tokens[0].SessionID))
