@@ -202,9 +202,10 @@ func testF64SameTime(t *testing.T, g *gateway) {
 		{"unknown", "", wrongPassword},
 		{"impossible", "a\u0000b", wrongPassword},
 	}
-	const rounds, tolerance = 60, 0.2 // four standard deviations of the statistic
+	// A machine that others use may be unfair for a while, not for ever.
+	const rounds, tolerance, tries = 60, 0.2, 3 // four standard deviations of the statistic
 	var took [5][]time.Duration
-	eventually(t, func() error { // a machine that others use may be unfair for a while, not for ever
+	measure := func() error {
 		took = [5][]time.Duration{}
 		for round := range rounds {
 			for i := range kinds {
@@ -224,7 +225,17 @@ func testF64SameTime(t *testing.T, g *gateway) {
 			}
 		}
 		return nil
-	})
+	}
+	err := measure()
+	for range tries - 1 {
+		if err == nil {
+			break
+		}
+		err = measure()
+	}
+	if err != nil {
+		t.Errorf("in each of %d tries: %v", tries, err)
+	}
 	for k := range kinds {
 		t.Logf("%s: median %v", kinds[k].name, median(took[k]))
 	}

@@ -67,6 +67,7 @@ func testConfig(redisURL, postgresURL string) config.Config {
 	cfg := config.Default()
 	cfg.HTTP.Addr = "127.0.0.1:0"
 	cfg.Redis.URL, cfg.Database.URL = config.Secret(redisURL), config.Secret(postgresURL)
+	cfg.Redis.Timeout = 3 * time.Second // the machine is busy with other tests
 	cfg.Tokens.Secret = signingSecret
 	cfg.Audit.FingerprintKey = "another key of at least 32 bytes"
 	cfg.Passwords.MemoryKiB, cfg.Passwords.Iterations = 64, 1

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sessiongate/sessiongate/internal/config"
 	"github.com/sessiongate/sessiongate/internal/testenv"
 )
 
@@ -68,7 +69,9 @@ func (g *gateway) wantUnavailable(a answer) {
 func TestWithoutRedis(t *testing.T) {
 	t.Parallel()
 	rd := testenv.OwnRedis(t)
-	g := startWith(t, testConfig(rd.URL(), testenv.Postgres(t)))
+	cfg := testConfig(rd.URL(), testenv.Postgres(t))
+	cfg.Redis.Timeout = config.Default().Redis.Timeout
+	g := startWith(t, cfg)
 	g.addUser("ana")
 	token, sid := g.open("u1")
 
