@@ -136,6 +136,10 @@ func TestVaultSealerFails(t *testing.T) {
 			return true
 		}
 	}
+	elsewhere := func(w http.ResponseWriter, r *http.Request) bool {
+		http.Redirect(w, r, "/v1/elsewhere", http.StatusTemporaryRedirect) // the token must not go there
+		return true
+	}
 	says := func(text string) func(http.ResponseWriter, *http.Request) bool {
 		return func(w http.ResponseWriter, _ *http.Request) bool { _, _ = io.WriteString(w, text); return true }
 	}
@@ -155,7 +159,7 @@ func TestVaultSealerFails(t *testing.T) {
 		"sealed, itself":     {status(503), vaultToken, session.ErrUnavailable, "503"},
 		"too many":           {status(429), vaultToken, session.ErrUnavailable, "429"},
 		"an error of its":    {status(500), vaultToken, session.ErrUnavailable, "500"},
-		"elsewhere":          {status(307), vaultToken, ErrSealerRefused, "307"},
+		"elsewhere":          {elsewhere, vaultToken, ErrSealerRefused, "307"},
 		"no JSON":            {says(secret), vaultToken, ErrSealerRefused, "not JSON"},
 		"nothing in it":      {says(`{"data":{}}`), vaultToken, ErrSealerRefused, "its answer has no"},
 		"endless":            {says(`{"data":{"x":"` + strings.Repeat("x", 2*maxVaultBytes)), vaultToken, ErrSealerRefused, "not JSON"},
